@@ -1,0 +1,2 @@
+//! Following calls: fragments, streams, the call table, choosing.
+#![forbid(unsafe_code)]

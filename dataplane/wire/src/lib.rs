@@ -1,0 +1,23 @@
+//! Headers of the wire. One file a header: constants, a checked view over bytes, tests on literal bytes.
+//!
+//! Nothing here allocates, and nothing here keeps state between frames. [`decode`] walks from the link layer to
+//! the payload above IP; every reason to stop is a case of [`Refusal`].
+#![forbid(unsafe_code)]
+
+pub mod addr;
+pub mod capture;
+pub mod decode;
+pub mod ethernet;
+pub mod ipv4;
+pub mod ipv6;
+pub mod link;
+pub mod mpls;
+pub mod ppp;
+pub mod refusal;
+pub mod tcp;
+pub mod udp;
+
+pub use addr::Addr;
+pub use capture::{LinkType, Packet};
+pub use decode::{decode, ip_offset, Context, Fragment, Ip};
+pub use refusal::Refusal;
