@@ -1,0 +1,5 @@
+"""`python -m lippycatd` is the `lippycat` command."""
+
+from lippycatd.cli import main
+
+main()

@@ -1,0 +1,85 @@
+"""Types of the native module (dataplane/py). Times are nanoseconds, sizes bytes, unless a name says otherwise."""
+
+from collections.abc import Sequence
+from typing import Any, final
+
+@final
+class FileSink:
+    """A capture file to write: an open descriptor, or the path of a rotating set."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        fd: int | None = None,
+        path: str | None = None,
+        format: str = "pcap",
+        rotate_size: int = 0,
+        rotate_seconds: int = 0,
+        rotate_count: int = 0,
+        comment: str = "",
+    ) -> None: ...
+
+@final
+class VifSink:
+    """A TAP or TUN descriptor with its queue and its writing thread."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        fd: int,
+        kind: str,
+        mtu: int,
+        buffer_size: int,
+        replay_timing: bool = False,
+        replay_speed: float = 1.0,
+        rate_limit: int = 0,
+        rate_burst: int = 0,
+        blocking: bool = True,
+    ) -> None: ...
+    def inject(
+        self,
+        frames: Sequence[bytes],
+        timestamps_ns: Sequence[int] | None = None,
+        link: int = 1,
+    ) -> int: ...
+    def stats(self) -> dict[str, Any]: ...
+    def close(self, drain: bool = True) -> dict[str, Any]: ...
+
+@final
+class Line:
+    """One pipeline, run by threads of the core; Python only polls."""
+
+    def __init__(
+        self,
+        *,
+        inputs: list[tuple[str, int]],
+        users: list[str] = ...,
+        call_ids: list[str] = ...,
+        protocols: list[str] = ...,
+        voip: bool = False,
+        filters: dict[int, list[tuple[int, int, int, int]]] | None = None,
+        matcher: str = "auto",
+        hold_time_ns: int = 10_000_000_000,
+        hold_bytes: int = 67_108_864,
+        loops: int = 1,
+        count: int = 0,
+        startup_delay_ns: int = 0,
+        files: list[FileSink] = ...,
+        vif: VifSink | None = None,
+        records: str | None = None,
+        show_dtmf: bool = False,
+    ) -> None: ...
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+    def poll(self, max_records: int, timeout_ms: int) -> list[dict[str, Any]]: ...
+    def finished(self) -> bool: ...
+    def progress(self) -> tuple[int, int, int, int]: ...
+    def stats(self) -> dict[str, Any]: ...
+    def messages(self) -> list[tuple[str, str]]: ...
+
+def drop_privileges(uid: int, gid: int, groups: list[int]) -> None: ...
+def lock(*, read: list[str], write: list[str]) -> dict[str, Any]: ...
+def sandbox_status() -> dict[str, Any]: ...
+def check_patterns(users: list[str]) -> None: ...

@@ -1,0 +1,51 @@
+"""The command line: `lippycat`, or `lc` for short."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main() -> None:
+    """The entry point of the `lippycat` command."""
+    code = run(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs one command and gives its exit status; whatever goes wrong is one line on standard error."""
+    from lippycatd.cli import app  # noqa: PLC0415  so that importing the package costs nothing
+    from lippycatd.errors import LippycatError  # noqa: PLC0415
+    from typer.exceptions import TyperException  # noqa: PLC0415
+
+    try:
+        return app.invoke(list(arguments))
+    except LippycatError as error:
+        _complain(str(error))
+        return error.exit_code
+    except TyperException as error:
+        _complain(" ".join(error.format_message().split()))
+        return 2
+    except KeyboardInterrupt:
+        return 0
+    except BrokenPipeError:
+        return 0
+    except MemoryError:
+        _complain("out of memory")
+        return 1
+    except Exception as error:  # noqa: BLE001  the last resort: a user never sees a traceback
+        _complain(f"internal error: {type(error).__name__}: {' '.join(str(error).split())}; please report it")
+        return 1
+
+
+def _complain(line: str) -> None:
+    """One line on standard error, whatever the text holds."""
+    print("lippycat: " + line.encode("utf-8", "backslashreplace").decode().replace("\n", " "), file=sys.stderr)

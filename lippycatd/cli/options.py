@@ -1,0 +1,120 @@
+"""Command line options derived from the sections: nothing about a flag is written here."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lippycatd.config import SECTIONS, SETTINGS, Setting, later
+from lippycatd.config.sections import Run
+from lippycatd.errors import NotInThisVersion
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from lippycatd.config.load import Value
+
+_BOOLEAN = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+CONFIG_HELP = "configuration file"
+CONFIG_DEFAULT = "~/.lippycat.yaml, then /etc/lippycat/lippycat.yaml"
+
+
+def _declarations(setting: Setting) -> list[str]:
+    """The names of a flag as Typer takes them; one that can be on and off also gets `--no-…`."""
+    long, *short = setting.option.flags
+    return [f"{long}/--no-{long[2:]}" if setting.kind == "bool" and setting.option.keyed else long, *short]
+
+
+def default_text(setting: Setting) -> str:
+    """The default as help and reference pages show it; empty where there is none worth showing."""
+    if setting.option.shown:
+        return setting.option.shown
+    if setting.kind == "bool":
+        return "on" if setting.default else ""
+    return setting.show(setting.default) if setting.default not in ("", ()) else ""
+
+
+def _help(setting: Setting) -> str:
+    shown = default_text(setting)
+    return setting.option.help + (f" (default: {shown})" if shown else "")
+
+
+def _parameter(setting: Setting) -> inspect.Parameter:
+    """One flag as a parameter; a value that was not given is None."""
+    annotation: Any = {"bool": bool | None, "list": list[str] | None, "text": str | None}[setting.kind]
+    metavar = "|".join(setting.choices) if setting.choices else (setting.option.unit or "value").upper()
+    info = typer.Option(
+        *_declarations(setting),
+        help=_help(setting),
+        metavar=None if setting.kind == "bool" else metavar,
+        rich_help_panel=setting.section.title,
+        show_default=False,
+    )
+    name = setting.key.replace(".", "__")
+    return _keyword(name, annotation, info)
+
+
+def _keyword(name: str, annotation: object, info: object) -> inspect.Parameter:
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(name, kind, default=None, annotation=Annotated[annotation, info])
+
+
+def _later_parameter(item: later.Later) -> inspect.Parameter:
+    """A hidden flag that refuses itself by name."""
+
+    def refuse(value: object) -> None:
+        if value not in (None, []):
+            raise NotInThisVersion(later.refusal(item.flags[0], item.what))
+
+    info = typer.Option(*item.flags, hidden=True, callback=refuse)
+    return _keyword(item.dest, list[str] | None if item.value else bool | None, info)
+
+
+def with_options(function: Callable[..., None], *sections: type) -> Callable[..., None]:
+    """Gives `function(context, config, given)` the options of the sections (none named: all of them).
+
+    `given` maps the dotted key of every flag that was used to its value.
+    """
+    chosen = sections or SECTIONS
+    settings = [item for item in SETTINGS.values() if item.section in chosen and item.option.flags]
+
+    def command(context: typer.Context, **values: Any) -> None:  # noqa: ANN401  the derived parameters
+        config: str | None = values.pop("config", None)
+        given: dict[str, Value] = {}
+        for item in settings:
+            value = values.get(item.key.replace(".", "__"))
+            if value not in (None, []):
+                given[item.key] = value
+        function(context, config, given)
+
+    context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+    info = typer.Option(
+        "--config", help=f"{CONFIG_HELP} (default: {CONFIG_DEFAULT})", metavar="FILE", rich_help_panel=Run.title
+    )
+    parameters = [
+        context,
+        _keyword("config", str | None, info),
+        *(_parameter(item) for item in settings),
+        *(_later_parameter(item) for item in later.SETTINGS if item.flags),
+    ]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {item.name: item.annotation for item in parameters}
+    command.__doc__ = function.__doc__
+    return command
+
+
+def plain_booleans(arguments: Sequence[str]) -> list[str]:
+    """Rewrites `--flag=true` and `--flag=false` of flags that can be on and off into what the parser takes."""
+    both = {item.flag for item in SETTINGS.values() if item.kind == "bool" and item.option.flags}
+    rewritten = []
+    for position, argument in enumerate(arguments):
+        flag, equals, value = argument.partition("=")
+        if argument == "--":
+            return [*rewritten, *arguments[position:]]
+        if equals and flag in both and value.lower() in _BOOLEAN:
+            rewritten.append(flag if _BOOLEAN[value.lower()] else f"--no-{flag[2:]}")
+        else:
+            rewritten.append(argument)
+    return rewritten

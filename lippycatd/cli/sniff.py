@@ -1,0 +1,42 @@
+"""`lippycat sniff` and `lippycat sniff voip`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from lippycatd.cli import settings
+from lippycatd.cli.options import with_options
+
+if TYPE_CHECKING:
+    from lippycatd.config.load import Value
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    sniff = typer.Typer(name="sniff", invoke_without_command=True)
+    sniff.callback()(with_options(_sniff))
+    sniff.command("voip")(with_options(_voip))
+    app.add_typer(sniff)
+
+
+def _sniff(context: typer.Context, config: str | None, given: dict[str, Value]) -> None:
+    """Read packets, choose some, and show, write or print them."""
+    if context.invoked_subcommand is None:
+        _run(config, given, voip=False)
+    else:
+        context.obj = (config, given)
+
+
+def _voip(context: typer.Context, config: str | None, given: dict[str, Value]) -> None:
+    """Follow SIP calls with their media; selects them by user or Call-ID, and prints SIP messages and calls."""
+    outer_config, outer = context.obj
+    _run(config or outer_config, {**outer, **given}, voip=True)
+
+
+def _run(config: str | None, given: dict[str, Value], *, voip: bool) -> None:
+    from lippycatd.topology import capture  # noqa: PLC0415  only when something runs
+
+    loaded = settings.load(config, given)
+    raise typer.Exit(capture.run(loaded.config, loaded.identity, voip=voip))

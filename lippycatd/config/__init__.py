@@ -1,0 +1,19 @@
+"""Configuration: sections that declare each setting once, and loading them with the origin of every value."""
+
+from lippycatd.config.load import SETTINGS, Config, Layer, Origin, build, from_environment, from_file, from_flags
+from lippycatd.config.section import Section, Setting
+from lippycatd.config.sections import SECTIONS
+
+__all__ = [
+    "SECTIONS",
+    "SETTINGS",
+    "Config",
+    "Layer",
+    "Origin",
+    "Section",
+    "Setting",
+    "build",
+    "from_environment",
+    "from_file",
+    "from_flags",
+]

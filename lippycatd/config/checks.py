@@ -1,0 +1,56 @@
+"""Checks of single values that a type alone does not express. Each raises ValueError with one line."""
+
+from __future__ import annotations
+
+_NAME_LIMIT = 15  # IFNAMSIZ, linux/if.h, without its final NUL
+_FILE_LIMIT = 255
+_PORT_LIMIT = 65535
+
+
+def interface_name(value: str) -> str:
+    """A name the kernel accepts for an interface (dev_valid_name, net/core/dev.c)."""
+    if not 0 < len(value.encode()) <= _NAME_LIMIT:
+        msg = f"{value!r} must have 1 to {_NAME_LIMIT} bytes"
+        raise ValueError(msg)
+    if value in {".", ".."} or any(letter in "/:%" or letter.isspace() or not letter.isprintable() for letter in value):
+        msg = f"{value!r} is not a name for an interface; use letters, digits, . - _"
+        raise ValueError(msg)
+    return value
+
+
+def namespace_name(value: str) -> str:
+    """A name of a network namespace as `ip netns` has it, or empty for the current one."""
+    bad = value in {".", ".."} or any(letter == "/" or letter.isspace() or not letter.isprintable() for letter in value)
+    if bad or len(value.encode()) > _FILE_LIMIT:
+        msg = f"{value!r} is not a name for a network namespace; use letters, digits, . - _"
+        raise ValueError(msg)
+    return value
+
+
+def listen_address(value: str) -> str:
+    """ADDRESS:PORT with the address optional, IPv6 in brackets; empty for none."""
+    if value:
+        split_listen(value)
+    return value
+
+
+def split_listen(value: str) -> tuple[str, int]:
+    """The address (empty: all) and the port of ADDRESS:PORT."""
+    host, colon, port = value.rpartition(":")
+    if not colon or not (port.isascii() and port.isdigit()) or int(port[:6]) > _PORT_LIMIT:
+        msg = f"{value!r} is not ADDRESS:PORT, such as 127.0.0.1:10469"
+        raise ValueError(msg)
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        msg = f"{value!r} holds a bare IPv6 address; write it in brackets, [::1]:10469"
+        raise ValueError(msg)
+    return host, int(port)
+
+
+def no_nul(value: str) -> str:
+    """Text without a NUL byte."""
+    if "\0" in value:
+        msg = "holds a NUL byte"
+        raise ValueError(msg)
+    return value

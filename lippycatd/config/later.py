@@ -1,0 +1,80 @@
+"""Names that users know and that later versions will have: refused by name instead of being accepted and ignored."""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Later:
+    """A flag or key to come: its flags, its dotted key, what it will do, and whether the flag takes a value."""
+
+    what: str
+    flags: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+    value: bool = True
+
+    @property
+    def dest(self) -> str:
+        """A name for the parameter behind the flags."""
+        return "later_" + self.flags[0].strip("-").replace("-", "_")
+
+
+SETTINGS: tuple[Later, ...] = (
+    Later("live capture", ("--interface", "-i"), ("capture.default_interface",)),
+    Later("live capture in promiscuous mode", ("--promiscuous", "-p"), ("capture.promiscuous",), value=False),
+    Later("a snap length", ("--snaplen", "-s"), ("capture.snaplen",)),
+    Later("the ring of a live capture", keys=("capture.buffer_size",)),
+    Later("RTP without signalling", ("--rtp-heuristic",), ("voip.rtp_heuristic",), value=False),
+    Later("records in a file", ("--records",), ("output.records",)),
+    Later("capture of a pod", ("--pod",), ("capture.pods",)),
+    Later("a file per call", ("--per-call-pcap",), ("output.per_call_dir",)),
+    Later("names of files per call", ("--pcap-pattern",), ("output.pcap_pattern",)),
+    Later("shortened RTP in files", ("--rtp-snap",), ("output.rtp_snap",)),
+    Later("decryption", ("--keylog",), ("voip.keylog",)),
+    Later("linked calls", ("--linked",), ("voip.linked",), value=False),
+    Later("TCP modes", ("--tcp-performance-mode",), ("voip.tcp_performance_mode",)),
+    Later("TCP buffer strategies", ("--tcp-buffer-strategy",), ("voip.tcp_buffer_strategy",)),
+    Later(
+        "a choice of TCP workers",
+        ("--tcp-max-workers", "--tcp-max-goroutines"),
+        ("voip.max_workers", "voip.max_goroutines"),
+    ),
+    Later("a TCP cleanup interval", ("--tcp-cleanup-interval",), ("voip.tcp_cleanup_interval",)),
+    Later("an age limit of TCP buffers", ("--tcp-buffer-max-age",), ("voip.tcp_buffer_max_age",)),
+    Later("a TCP stream timeout", ("--tcp-stream-timeout",), ("voip.tcp_stream_timeout",)),
+    Later("a limit of TCP buffers", ("--max-tcp-buffers",), ("voip.max_tcp_buffers",)),
+    Later("a limit of reassembly memory", keys=("voip.tcp_memory_limit",)),
+    Later("a TCP batch size", ("--tcp-batch-size",), ("voip.tcp_batch_size", "voip.tcp_buffer_pool_size")),
+    Later("backpressure as a choice", ("--enable-backpressure",), ("voip.enable_backpressure",), value=False),
+    Later("memory optimisation", ("--memory-optimization",), ("voip.memory_optimization",), value=False),
+    Later("batches of a graphics processor", ("--gpu-batch-size",), ("voip.gpu_batch_size",)),
+    Later("memory of a graphics processor", ("--gpu-max-memory",), ("voip.gpu_max_memory",)),
+    Later("processors and hunters", ("--processor",), ("hunter", "processor")),
+    Later("processors and hunters", ("--hunter-id",)),
+    Later("several pipelines", keys=("pipelines",)),
+    Later("HTTP", keys=("http",)),
+    Later("DNS", keys=("dns",)),
+)
+
+COMMANDS: dict[str, str] = {
+    "calls": "lists calls",
+    "call": "shows one call",
+    "doctor": "says what this machine allows and lacks",
+    "hunt": "captures at the edge",
+    "process": "aggregates what hunters send",
+    "watch": "shows calls on the terminal",
+}
+
+DEBUG_COMMANDS: dict[str, str] = {"sandbox": "shows what confines a running process"}
+
+
+def by_key(key: str) -> Later | None:
+    """The entry whose key, or whose whole section, `key` is."""
+    section = key.partition(".")[0]
+    return next((item for item in SETTINGS if key in item.keys or section in item.keys), None)
+
+
+def refusal(name: str, what: str) -> str:
+    """The one line for a known name that this version does not have."""
+    return f"{name}: this version does not have {what}"

@@ -1,0 +1,191 @@
+"""The effective configuration: defaults < file < environment < flags, each value with its origin."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import ValidationError
+
+from lippycatd.config import later
+from lippycatd.config.section import ENV_PREFIX, Section, Setting, settings_of
+from lippycatd.config.sections import (
+    SECTIONS,
+    Capture,
+    Logging,
+    Metrics,
+    Output,
+    Run,
+    Security,
+    VirtualInterface,
+    Voip,
+)
+from lippycatd.errors import ConfigError, NotInThisVersion
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SETTINGS: dict[str, Setting] = {item.key: item for section in SECTIONS for item in settings_of(section)}
+_ENV: dict[str, str] = {env: item.key for item in SETTINGS.values() for env in item.env}
+# What Kubernetes sets in every container for a Service of that name.
+_KUBERNETES = re.compile(r"_(SERVICE_HOST|SERVICE_PORT\w*|PORT|PORT_\d+_(TCP|UDP|SCTP)\w*)$")
+
+Value = str | bool | list[str]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a value came from: the kind of layer, and the place in words (`file.yaml:3`, an environment name, a flag)."""
+
+    kind: Literal["default", "file", "environment", "flag"]
+    where: str = ""
+
+    def __str__(self) -> str:
+        return self.where or self.kind
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Config:
+    """The effective configuration. `origins` has one entry for every dotted key."""
+
+    capture: Capture
+    voip: Voip
+    virtual_interface: VirtualInterface
+    output: Output
+    logging: Logging
+    metrics: Metrics
+    security: Security
+    run: Run
+    origins: Mapping[str, Origin]
+
+    def given(self, key: str) -> bool:
+        """Whether somebody chose this value, and not the default."""
+        return self.origins[key].kind != "default"
+
+    def value(self, key: str) -> Any:  # noqa: ANN401  the type is the field's
+        """The value behind a dotted key."""
+        section, _, field = key.partition(".")
+        return getattr(getattr(self, section), field)
+
+
+Layer = dict[str, tuple[Value, Origin]]
+
+
+def from_file(text: str, name: str) -> Layer:
+    """The layer of a configuration file; unknown keys are refused with file, line and the nearest known key."""
+    from lippycatd.config import yaml_file  # noqa: PLC0415  only when there is a file
+
+    layer: Layer = {}
+    for key, raw in yaml_file.parse(text, name).items():
+        where = f"{name}:{raw.line}"
+        known = SETTINGS.get(key)
+        if known is None or not known.option.keyed:
+            _refuse_key(key, where, raw.value)
+            continue
+        layer[key] = (raw.value, Origin("file", where))
+    return layer
+
+
+def _refuse_key(key: str, where: str, value: object) -> None:
+    """Raises for a key that is not known here, unless it is an empty section."""
+    names = {section.section for section in SECTIONS if section is not Run}
+    if key in names:
+        if value in ("", []):
+            return
+        msg = f"{where}: {key} is a section and needs keys below it"
+        raise ConfigError(msg)
+    coming = later.by_key(key)
+    if coming is not None:
+        raise NotInThisVersion(later.refusal(f"{where}: {key}", coming.what))
+    known = [item.key for item in SETTINGS.values() if item.option.keyed]
+    near = difflib.get_close_matches(key, [*known, *names], 1, 0.5)
+    hint = f"; did you mean {near[0]}?" if near else f"; the sections are {', '.join(sorted(names))}"
+    msg = f"{where}: unknown key {key}{hint}"
+    raise ConfigError(msg)
+
+
+def from_environment(environ: Mapping[str, str]) -> Layer:
+    """The layer of LIPPYCAT_SECTION_KEY; a name that belongs to a section and is not known is refused."""
+    layer: Layer = {}
+    prefixes = tuple(f"{ENV_PREFIX}{section.section}_".upper() for section in SECTIONS if section is not Run)
+    coming = {f"{ENV_PREFIX}{key.replace('.', '_')}".upper(): item for item in later.SETTINGS for key in item.keys}
+    for name in sorted(environ):
+        if not name.startswith(ENV_PREFIX):
+            continue
+        key = _ENV.get(name)
+        if key is not None:
+            canonical = SETTINGS[key].env[0]
+            if name == canonical or canonical not in environ:
+                layer[key] = (environ[name], Origin("environment", name))
+        elif name in coming:
+            raise NotInThisVersion(later.refusal(name, coming[name].what))
+        elif name.startswith(prefixes) and not _KUBERNETES.search(name):
+            near = difflib.get_close_matches(name, _ENV, 1, 0.5)
+            msg = f"environment: unknown name {name}" + (f"; did you mean {near[0]}?" if near else "")
+            raise ConfigError(msg)
+    return layer
+
+
+def from_flags(given: Mapping[str, Value]) -> Layer:
+    """The layer of the command line: dotted key → value."""
+    return {key: (value, Origin("flag", _flag(key, value))) for key, value in given.items()}
+
+
+def _flag(key: str, value: Value) -> str:
+    flag = SETTINGS[key].flag
+    return f"--no-{flag[2:]}" if value is False else flag
+
+
+def build(*layers: Layer) -> Config:
+    """Merges the layers, later ones win, and validates what won; ConfigError names the value's origin."""
+    merged: Layer = {}
+    for layer in layers:
+        merged.update(layer)
+    origins = {key: merged[key][1] if key in merged else Origin("default") for key in SETTINGS}
+    sections = {section.section: _section(section, merged) for section in SECTIONS}
+    config = Config(**sections, origins=origins)  # type: ignore[arg-type]  # names and classes agree by SECTIONS
+    _check_needs(config)
+    return config
+
+
+def _section(section: type[Section], merged: Layer) -> Section:
+    """One validated section."""
+    prefix = f"{section.section}."
+    raw = {key[len(prefix) :]: value for key, (value, _) in merged.items() if key.startswith(prefix)}
+    try:
+        return section.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=True)[0]
+        key = prefix + str(first["loc"][0])
+        setting, (value, origin) = SETTINGS[key], merged[key]
+        raise _refusal(setting, value, origin, dict(first)) from None
+
+
+def _refusal(setting: Setting, value: Value, origin: Origin, detail: dict[str, Any]) -> ConfigError:
+    """One line from pydantic's description of what is wrong."""
+    what = f"{setting.key}" if origin.kind == "file" else ""
+    place = ": ".join(part for part in (str(origin), what) if part)
+    wrong = detail["input"] if isinstance(detail["input"], str) else setting.show(value)
+    if wrong in setting.option.later:
+        return NotInThisVersion(later.refusal(f"{place}: {wrong}", f"this value; it has {', '.join(setting.choices)}"))
+    if detail["type"] == "literal_error":
+        near = difflib.get_close_matches(wrong, setting.choices, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        return ConfigError(f"{place}: {wrong!r} is not one of {', '.join(setting.choices)}{hint}")
+    if detail["type"] == "value_error":
+        return ConfigError(f"{place}: {detail['ctx']['error']}")
+    message = detail["msg"].removeprefix("Input ").removeprefix("should ").replace("a valid integer, unable to parse string as an integer", "a whole number")
+    message = message.replace("a valid number, unable to parse string as a number", "a number")
+    message = message.replace("a valid boolean, unable to interpret input", "true or false")
+    return ConfigError(f"{place}: {setting.show(value) if not isinstance(value, str) else repr(value)} must {message}")
+
+
+def _check_needs(config: Config) -> None:
+    """A flag that could not act without another one is refused."""
+    for key, origin in config.origins.items():
+        needs = SETTINGS[key].option.needs
+        if origin.kind == "flag" and needs and not config.value(needs):
+            msg = f"{origin} does nothing without {SETTINGS[needs].flag}"
+            raise ConfigError(msg)

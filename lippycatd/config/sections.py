@@ -1,0 +1,318 @@
+"""The sections of the configuration. Each field is declared here and nowhere else."""
+
+from typing import Annotated, ClassVar, Literal
+
+from annotated_types import Ge, Gt, Le
+from pydantic import AfterValidator, BeforeValidator
+
+from lippycatd.config import checks
+from lippycatd.config.section import Duration, Items, Option, RotateSize, Seconds, Section, Size, Words, split
+
+Protocol = Literal["voip", "sip", "rtp", "rtcp"]
+Text = Annotated[str, AfterValidator(checks.no_nul)]
+_VIF = "virtual_interface.enabled"
+
+
+class Capture(Section):
+    """Where packets come from, and which of them count."""
+
+    section: ClassVar[str] = "capture"
+    title: ClassVar[str] = "Input and selection"
+
+    read_file: Annotated[
+        Items,
+        Option(
+            "capture file to read; repeatable, merged by time; - is standard input (pcap or pcapng, gzip and zstd too)",
+            ("--read-file", "-r"),
+            unit="file",
+        ),
+    ] = ()
+    filter: Annotated[
+        Text,
+        Option("BPF expression as tcpdump takes it; acts before decoding", ("--filter", "-f"), unit="expression"),
+    ] = ""
+    protocols: Annotated[
+        tuple[Protocol, ...],
+        BeforeValidator(split),
+        Option(
+            "keep only these protocols, comma separated; voip stands for the three others",
+            ("--protocol",),
+            shown="all; voip under sniff voip",
+            later=("dns", "http", "tls", "email", "mysql", "postgresql"),
+        ),
+    ] = ()
+    hold_time: Annotated[
+        Duration,
+        Ge(0),
+        Option(
+            "how long an undecided frame waits on a pipe or a wire, in capture time",
+            ("--hold-time",),
+            unit="duration",
+        ),
+    ] = 10 * 10**9
+    hold_bytes: Annotated[
+        Size,
+        Ge(1 << 16),
+        Option("how many bytes of undecided frames wait at most", ("--hold-bytes",), unit="size"),
+    ] = 64 << 20
+
+
+class Voip(Section):
+    """Which calls are kept."""
+
+    section: ClassVar[str] = "voip"
+    title: ClassVar[str] = "Calls"
+
+    sip_users: Annotated[
+        Words,
+        Option(
+            "keep the calls of these users: alice, alice@example.com, +49*, *456789; comma separated, repeatable",
+            ("--sipuser", "-u"),
+            unit="pattern",
+        ),
+    ] = ()
+    call_ids: Annotated[
+        Items,
+        Option("keep the call with this Call-ID; repeatable", ("--call-id",), unit="Call-ID"),
+    ] = ()
+    show_dtmf: Annotated[bool, Option("show DTMF digits in stream records instead of masking them")] = False
+    gpu_enable: Annotated[
+        bool,
+        Option("look for users with the accelerated matcher; off is --gpu-backend disabled", ("--gpu-enable",)),
+    ] = True
+    gpu_backend: Annotated[
+        Literal["auto", "cpu-simd", "disabled"],
+        Option("the matcher that looks for users", ("--gpu-backend",), later=("cuda", "opencl")),
+    ] = "auto"
+
+
+class VirtualInterface(Section):
+    """The interface that shows the selected packets to any tool."""
+
+    section: ClassVar[str] = "virtual_interface"
+    title: ClassVar[str] = "Virtual interface"
+
+    enabled: Annotated[
+        bool, Option("show the selected packets on a virtual interface", ("--virtual-interface", "-V"))
+    ] = False
+    name: Annotated[
+        str,
+        AfterValidator(checks.interface_name),
+        Option("name of the interface", ("--vif-name",), unit="name", needs=_VIF),
+    ] = "lc0"
+    type: Annotated[
+        Literal["tap", "tun"],
+        Option("tap carries Ethernet frames, tun bare IP packets", ("--vif-type",), needs=_VIF),
+    ] = "tap"
+    netns: Annotated[
+        str,
+        AfterValidator(checks.namespace_name),
+        Option(
+            "network namespace of the interface, made if it is not there; empty for the current one",
+            ("--vif-netns",),
+            unit="name",
+            needs=_VIF,
+        ),
+    ] = "lc-ns"
+    buffer_size: Annotated[
+        int,
+        Ge(1),
+        Le(1 << 24),
+        Option("packets that wait for the interface at most", ("--vif-buffer-size",), unit="packets", needs=_VIF),
+    ] = 4096
+    startup_delay: Annotated[
+        Duration | None,
+        Option(
+            "wait before the first packet, so that readers can start",
+            ("--vif-startup-delay",),
+            unit="duration",
+            needs=_VIF,
+            shown="3s when reading files",
+        ),
+    ] = None
+    linger: Annotated[
+        Duration,
+        Ge(0),
+        Option(
+            "keep the interface so long after the last packet, so that readers fetch what they have buffered "
+            "(tcpdump buffers for a second)",
+            ("--vif-linger",),
+            unit="duration",
+            needs=_VIF,
+        ),
+    ] = 1500 * 10**6
+    replay_timing: Annotated[
+        bool, Option("keep the time between packets as captured", ("--vif-replay-timing",), needs=_VIF)
+    ] = False
+    replay_speed: Annotated[
+        float,
+        Gt(0),
+        Le(1e6),
+        Option(
+            "replay so many times faster than captured",
+            ("--vif-replay-speed",),
+            unit="factor",
+            needs="virtual_interface.replay_timing",
+        ),
+    ] = 1.0
+    required: Annotated[
+        bool, Option("end at once with status 3 when the interface cannot be had", ("--vif-required",), needs=_VIF)
+    ] = False
+    mtu: Annotated[
+        int,
+        Ge(68),
+        Le(65521),
+        Option("MTU of the interface", ("--vif-mtu",), unit="bytes", needs=_VIF),
+    ] = 65521
+    txqueuelen: Annotated[
+        int,
+        Ge(1),
+        Le(1 << 20),
+        Option("length of the interface's queue", ("--vif-txqueuelen",), unit="packets", needs=_VIF),
+    ] = 1000
+    rate_limit: Annotated[
+        int,
+        Ge(0),
+        Le(10**9),
+        Option("packets a second at most; 0 for no limit", ("--vif-rate-limit",), unit="packets/s", needs=_VIF),
+    ] = 0
+    rate_burst: Annotated[
+        int,
+        Ge(0),
+        Le(10**9),
+        Option(
+            "packets that may leave at once under the limit; 0 for a tenth of a second's worth",
+            ("--vif-rate-burst",),
+            unit="packets",
+            needs="virtual_interface.rate_limit",
+        ),
+    ] = 0
+
+
+class Output(Section):
+    """Where the selected packets and the records go."""
+
+    section: ClassVar[str] = "output"
+    title: ClassVar[str] = "Output"
+
+    write_file: Annotated[
+        Text,
+        Option(
+            "write the selected packets to this file, - for standard output; .pcapng gives pcapng, else nanosecond pcap",
+            ("--write-file", "-w"),
+            unit="file",
+        ),
+    ] = ""
+    rotate_size: Annotated[
+        RotateSize,
+        Le(1 << 50),
+        Option(
+            "start a new file at this size: a bare number is millions of bytes, as with tcpdump",
+            ("-C",),
+            unit="size",
+            needs="output.write_file",
+        ),
+    ] = 0
+    rotate_seconds: Annotated[
+        Seconds,
+        Le(10**9),
+        Option(
+            "start a new file every so many seconds; the name may hold strftime's % fields",
+            ("-G",),
+            unit="seconds",
+            needs="output.write_file",
+        ),
+    ] = 0
+    rotate_count: Annotated[
+        int,
+        Ge(0),
+        Le(10**6),
+        Option(
+            "with -C a ring of so many files, with -G end after so many files",
+            ("-W",),
+            unit="files",
+            needs="output.write_file",
+        ),
+    ] = 0
+    format: Annotated[
+        Literal["text", "json", "csv"], Option("how records are printed on standard output", ("--format",))
+    ] = "text"
+
+
+class Logging(Section):
+    """What is reported on standard error."""
+
+    section: ClassVar[str] = "logging"
+    title: ClassVar[str] = "Reports"
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        Option("report this and what is graver", ("--log-level",), env=("LIPPYCAT_LOG_LEVEL",)),
+    ] = "info"
+    format: Annotated[
+        Literal["auto", "console", "json"],
+        Option("auto is console on a terminal and json elsewhere", ("--log-format",)),
+    ] = "auto"
+    stats_interval: Annotated[
+        Duration, Ge(0), Option("report the totals so often; 0 for never", unit="duration")
+    ] = 60 * 10**9
+
+
+class Metrics(Section):
+    """The page that Prometheus reads."""
+
+    section: ClassVar[str] = "metrics"
+    title: ClassVar[str] = "Metrics"
+
+    listen: Annotated[
+        str,
+        AfterValidator(checks.listen_address),
+        Option("serve metrics at ADDRESS:PORT", ("--metrics-listen",), unit="ADDRESS:PORT", shown="off"),
+    ] = ""
+    linger: Annotated[
+        Duration,
+        Ge(0),
+        Option(
+            "keep the page up so long after the end",
+            ("--metrics-linger",),
+            unit="duration",
+            needs="metrics.listen",
+        ),
+    ] = 0
+
+
+class Security(Section):
+    """As whom it runs."""
+
+    section: ClassVar[str] = "security"
+    title: ClassVar[str] = "Security"
+
+    user: Annotated[
+        Text,
+        Option(
+            "the unprivileged user to become when started as root",
+            ("--user",),
+            unit="user",
+            shown="the user behind sudo, else lippycat, else nobody",
+        ),
+    ] = ""
+
+
+class Run(Section):
+    """What describes one run of a command, and so has no key."""
+
+    section: ClassVar[str] = "run"
+    title: ClassVar[str] = "This run"
+
+    count: Annotated[
+        int, Ge(0), Option("end after so many packets", ("--count", "-c"), unit="packets", keyed=False, shown="all")
+    ] = 0
+    loop: Annotated[
+        int, Ge(0), Option("read the files so many times; 0 for ever", ("--loop",), unit="times", keyed=False)
+    ] = 1
+    quiet: Annotated[
+        bool, Option("print no records, hints or accounting", ("--quiet", "-q"), keyed=False)
+    ] = False
+
+
+SECTIONS: tuple[type[Section], ...] = (Capture, Voip, VirtualInterface, Output, Logging, Metrics, Security, Run)
