@@ -10,6 +10,7 @@ from captures.scene import MS, Scene, Tcp, Udp
 from captures.sip import Dialog, session, token
 from captures.wire import Endpoint, Net
 
+PLAIN = Net()
 PADDING = tuple(("Record-Route", f"<sip:edge{n}.example.net;lr;{'x' * 160}>") for n in range(9))
 """headers that make an INVITE longer than any Ethernet frame"""
 
@@ -22,7 +23,7 @@ class Call:
     owner: str
     dialog: Dialog
     media: tuple[Endpoint, Endpoint]
-    net: Net = Net()
+    net: Net = PLAIN
     seconds: float = 4.0
     tcp: bool = False
     mux: bool = False

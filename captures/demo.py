@@ -90,7 +90,8 @@ def noise(scene: Scene) -> None:
     web = Tcp(scene, Net(), endpoint(4, 10, 41000), endpoint(4, 80, 80), "")
     web.open(1500 * MS)
     web.send(1600 * MS, web.client, b"GET /users/alice HTTP/1.1\r\nHost: www.example.net\r\n\r\n")
-    web.send(1700 * MS, web.server, b"HTTP/1.1 200 OK\r\nContent-Length: 2000\r\n\r\n" + b"sip:alice " * 200, cuts=(1400,))
+    page = b"HTTP/1.1 200 OK\r\nContent-Length: 2000\r\n\r\n" + b"sip:alice " * 200
+    web.send(1700 * MS, web.server, page, cuts=(1400,))
     web.close(1800 * MS)
     echo = struct.pack("!BBHHH", 8, 0, 0, 1, 1) + bytes(range(48))
     echo = echo[:2] + struct.pack("!H", checksum(echo)) + echo[4:]

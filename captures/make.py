@@ -56,7 +56,7 @@ def main() -> int:
     """Write or check the captures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; fail where a file differs")
-    parser.add_argument("--big", type=int, metavar="CALLS", help="write one file with so many overlapping calls instead")
+    parser.add_argument("--big", type=int, metavar="CALLS", help="write one file with so many calls instead")
     parser.add_argument("-o", "--out", type=Path, default=Path("big.pcap"), help="where --big writes (%(default)s)")
     parser.add_argument("--seconds", type=float, default=10.0, help="how long --big's calls talk (%(default)s)")
     given = parser.parse_args()

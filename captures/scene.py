@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from captures.wire import ACK, FIN, PSH, SYN, Endpoint, Net
 
@@ -95,7 +96,7 @@ class Tcp:
         """Send bytes, cut into segments at `cuts`; segment `again` is sent a second time; the peer acknowledges."""
         edges = [0, *cuts, len(data)]
         pieces = []
-        for begin, end in zip(edges, edges[1:], strict=False):
+        for begin, end in pairwise(edges):
             pieces.append((self.sent[src], data[begin:end]))
             self.sent[src] += end - begin
         if again is not None:

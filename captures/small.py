@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from captures import files
+from captures import files, media
 from captures.call import Call
 from captures.demo import SECOND, USER, dialog, endpoint, ports
 from captures.scene import MS, START, Scene, Tcp, Udp
@@ -163,5 +163,5 @@ def late_media() -> Scene:
     stray = Udp(scene, Net(), "stray")
     near = Endpoint(ports(1)[0].ip, ports(1)[0].port + 4)
     for n in range(20):
-        stray.send(600 * MS + n * 20 * MS, near, ports(9)[1], b"\x80\x00" + struct.pack("!HII", n, n * 160, 7) + bytes(160))
+        stray.send((600 + n * 20) * MS, near, ports(9)[1], media.rtp(n, n * 160, 7, bytes(160)))
     return scene

@@ -16,7 +16,7 @@ BROADCAST = b"\xff" * 6
 
 def checksum(data: bytes) -> int:
     """The Internet checksum (RFC 1071) of `data`."""
-    total = sum(struct.unpack(f"!{(len(data) + 1) // 2}H", data + b"\0" * (len(data) & 1)))
+    total: int = sum(struct.unpack(f"!{(len(data) + 1) // 2}H", data + b"\0" * (len(data) & 1)))
     while total > 0xFFFF:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF

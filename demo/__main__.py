@@ -40,7 +40,8 @@ def verdict(outcome: Outcome, wanted: list[bytes]) -> list[str]:
     if outcome.frames != wanted:
         both = zip(outcome.frames, wanted, strict=False)
         first = next((n for n, (a, b) in enumerate(both, 1) if a != b), min(len(outcome.frames), len(wanted)) + 1)
-        wrong.append(f"tcpdump saw {len(outcome.frames)} frames, tshark names {len(wanted)}; they part at frame {first}")
+        counts = f"tcpdump saw {len(outcome.frames)} frames, tshark names {len(wanted)}"
+        wrong.append(f"{counts}; they part at frame {first}")
     if outcome.kernel_drops:
         wrong.append(f"the kernel dropped {outcome.kernel_drops} frames before tcpdump")
     injected = outcome.metrics.get('lippycat_vif_injected_packets_total{vif="lc0"}')
@@ -54,10 +55,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
     parser.add_argument("--capture", type=Path, default=ROOT / "captures" / "demo.pcap")
     parser.add_argument("--user", default="alice")
-    parser.add_argument("--suppress", type=int, metavar="N", help="leave out the N-th expected frame: the demo must fail")
+    parser.add_argument("--suppress", type=int, metavar="N", help="leave out the N-th expected frame: it must fail")
     given = parser.parse_args()
     if os.geteuid():
-        print("demo: root is needed to make the namespace lc-ns and the device lc0; run: sudo make demo", file=sys.stderr)
+        print("demo: root is needed to make the namespace and the device; run: sudo make demo", file=sys.stderr)
         return 3
     wanted = expected(given.capture, given.user)
     show.expectation(given.capture, given.user, wanted)

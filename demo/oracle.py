@@ -88,8 +88,8 @@ def media(capture: Path, own: list[Call]) -> set[int]:
     found = set()
     for row in fields(capture, "udp && !sip && !icmp", DATAGRAM):
         number, vlan = int(row["frame.number"][0]), ",".join(row["vlan.id"])
-        for side, port in (("src", "udp.srcport"), ("dst", "udp.dstport")):
+        for side, name in (("src", "udp.srcport"), ("dst", "udp.dstport")):
             address = (row[f"ip.{side}"] + row[f"ipv6.{side}"])[0]
-            if any(first <= number <= last for first, last in spans.get((vlan, address, int(row[port][0])), ())):
+            if any(first <= number <= last for first, last in spans.get((vlan, address, int(row[name][0])), ())):
                 found.add(number)
     return found
