@@ -114,7 +114,7 @@ step_venv() {
 
 step_build() {
     local key
-    key=$(hash pyproject.toml README.md dataplane)
+    key=$(hash pyproject.toml dataplane)
     if done_before build "$key" && ls lippycatd/_dataplane*.so > /dev/null 2>&1; then return 0; fi
     say "building lippycatd (release)"
     MATURIN_PEP517_ARGS="--release --locked" .venv/bin/python -m pip install --quiet --disable-pip-version-check \
@@ -124,7 +124,7 @@ step_build() {
 
 step_helper() {
     local key
-    key=$(hash helper)
+    key=$(hash helper/pyproject.toml)
     if done_before helper "$key"; then return 0; fi
     say "installing lippycat-helper"
     .venv/bin/python -m pip install --quiet --disable-pip-version-check \
@@ -134,6 +134,6 @@ step_helper() {
 
 step_system
 step_venv
-step_build
 step_helper
+step_build
 say "ready: $(cd .venv/bin && ls -d lippycat lc lippycatd lippycat-helper | tr '\n' ' ')in .venv/bin"
