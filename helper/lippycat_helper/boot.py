@@ -5,7 +5,7 @@ CAP_NET_ADMIN alone, for good.
 """
 
 # System calls as the kernel has them: flags and errno are what counts here.
-# ruff: noqa: PTH
+# ruff: noqa: PTH108, PTH116
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ removes the marker, and exits.
 """
 
 # System calls as the kernel has them: flags and errno are what counts here.
-# ruff: noqa: PTH
+# ruff: noqa: PTH108
 
 from __future__ import annotations
 

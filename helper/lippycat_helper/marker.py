@@ -7,7 +7,7 @@ the same moment see each other's work whole or not at all.
 """
 
 # System calls as the kernel has them: flags and errno are what counts here.
-# ruff: noqa: PTH
+# ruff: noqa: PTH101, PTH102, PTH108, PTH116
 
 from __future__ import annotations
 

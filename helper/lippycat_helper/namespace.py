@@ -6,7 +6,7 @@ one boot) and the boot. pyroute2 is imported only where a namespace is made.
 """
 
 # System calls as the kernel has them: flags and errno are what counts here.
-# ruff: noqa: PTH
+# ruff: noqa: PTH108, PTH116, PTH121, PTH123
 
 from __future__ import annotations
 

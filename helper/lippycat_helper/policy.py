@@ -5,7 +5,7 @@ the two questions there are: may this peer speak, and may it have this device.
 """
 
 # System calls as the kernel has them: flags and errno are what counts here.
-# ruff: noqa: PTH
+# ruff: noqa: PTH100, PTH116, PTH120, PTH123
 
 from __future__ import annotations
 

@@ -35,4 +35,4 @@ def say(text: str) -> None:
         sys.stderr.flush()
     except (OSError, ValueError):
         # Standard error is gone: nobody is left to tell.
-        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # held for good
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  held for good

@@ -1,7 +1,7 @@
 """Connections: one inherited socket (command line), or a listening one (service)."""
 
 # System calls as the kernel has them: flags and errno are what counts here.
-# ruff: noqa: PTH
+# ruff: noqa: PTH108, PTH116, PTH120
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ the host never answers. See Documentation/networking/tuntap.rst, linux/if_tun.h.
 """
 
 # System calls as the kernel has them: flags and errno are what counts here.
-# ruff: noqa: PTH
+# ruff: noqa: PTH112, PTH123
 
 from __future__ import annotations
 
