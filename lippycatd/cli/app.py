@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 from typing import TYPE_CHECKING
 
 import typer
@@ -53,8 +54,9 @@ def _refusal(name: str, what: str) -> object:
     return command
 
 
-def build(wanted: str) -> typer.Typer:
-    """The command tree; only the branch that is wanted, where it is known."""
+def build(arguments: Sequence[str]) -> typer.Typer:
+    """The command tree; only the branch that the words before the first flag lead to."""
+    path = list(itertools.takewhile(lambda word: not word.startswith("-"), arguments))
     app = typer.Typer(
         name="lippycat",
         no_args_is_help=True,
@@ -63,9 +65,9 @@ def build(wanted: str) -> typer.Typer:
         context_settings={"help_option_names": ["--help", "-h"]},
     )
     app.callback()(_root)
-    names = [wanted] if wanted in _MODULES else list(_MODULES)
+    names = [path[0]] if path and path[0] in _MODULES else list(_MODULES)
     for name in names:
-        importlib.import_module(_MODULES[name]).register(app)
+        importlib.import_module(_MODULES[name]).register(app, arguments)
     refuse_later(app, later.COMMANDS)
     return app
 
@@ -73,6 +75,5 @@ def build(wanted: str) -> typer.Typer:
 def invoke(arguments: Sequence[str]) -> int:
     """Parses and runs; gives the exit status. Mistakes come out as exceptions."""
     arguments = plain_booleans(arguments)
-    wanted = next((item for item in arguments if not item.startswith("-")), "")
-    result = build(wanted)(args=arguments, prog_name="lippycat", standalone_mode=False)
+    result = build(arguments)(args=arguments, prog_name="lippycat", standalone_mode=False)
     return result if isinstance(result, int) else 0

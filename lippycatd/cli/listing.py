@@ -6,9 +6,12 @@ import dataclasses
 import json
 import socket
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _SYS = Path("/sys/class/net")
 # linux/if.h and linux/if_arp.h
@@ -28,7 +31,7 @@ class Interface:
     address: str
 
 
-def register(app: typer.Typer) -> None:
+def register(app: typer.Typer, _arguments: Sequence[str]) -> None:
     """Adds the commands."""
     listing = typer.Typer(name="list", no_args_is_help=True, help="List what this machine has.")
     listing.callback()(_nothing)

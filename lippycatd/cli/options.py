@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lippycatd.config import SECTIONS, SETTINGS, Setting, later
+from lippycatd.config import SETTINGS, Setting
 from lippycatd.config.sections import Run
-from lippycatd.errors import NotInThisVersion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -61,24 +60,29 @@ def _keyword(name: str, annotation: object, info: object) -> inspect.Parameter:
     return inspect.Parameter(name, kind, default=None, annotation=Annotated[annotation, info])
 
 
-def _later_parameter(item: later.Later) -> inspect.Parameter:
-    """A hidden flag that refuses itself by name."""
+def used(arguments: Sequence[str]) -> list[Setting]:
+    """The settings whose flags occur in the arguments; all of them where a flag is not plainly one of theirs.
 
-    def refuse(value: object) -> None:
-        if value not in (None, []):
-            raise NotInThisVersion(later.refusal(item.flags[0], item.what))
+    Preparing an option takes Typer about a millisecond, so only those are prepared that can be needed.
+    """
+    names = {flag: item for item in SETTINGS.values() for flag in item.option.flags}
+    names |= {f"--no-{item.flag[2:]}": item for item in SETTINGS.values() if item.kind == "bool"}
+    found: dict[str, Setting] = {}
+    for argument in arguments:
+        flag = argument.partition("=")[0]
+        if flag in names:
+            found[names[flag].key] = names[flag]
+        elif argument.startswith("-") and argument != "-" and flag != "--config":
+            return list(SETTINGS.values())
+    return list(found.values())
 
-    info = typer.Option(*item.flags, hidden=True, callback=refuse)
-    return _keyword(item.dest, list[str] | None if item.value else bool | None, info)
 
-
-def with_options(function: Callable[..., None], *sections: type) -> Callable[..., None]:
-    """Gives `function(context, config, given)` the options of the sections (none named: all of them).
+def with_options(function: Callable[..., None], arguments: Sequence[str]) -> Callable[..., None]:
+    """Gives `function(context, config, given)` the options of the sections that `arguments` can need.
 
     `given` maps the dotted key of every flag that was used to its value.
     """
-    chosen = sections or SECTIONS
-    settings = [item for item in SETTINGS.values() if item.section in chosen and item.option.flags]
+    settings = [item for item in used(arguments) if item.option.flags]
 
     def command(context: typer.Context, **values: Any) -> None:  # noqa: ANN401  the derived parameters
         config: str | None = values.pop("config", None)
@@ -93,12 +97,7 @@ def with_options(function: Callable[..., None], *sections: type) -> Callable[...
     info = typer.Option(
         "--config", help=f"{CONFIG_HELP} (default: {CONFIG_DEFAULT})", metavar="FILE", rich_help_panel=Run.title
     )
-    parameters = [
-        context,
-        _keyword("config", str | None, info),
-        *(_parameter(item) for item in settings),
-        *(_later_parameter(item) for item in later.SETTINGS if item.flags),
-    ]
+    parameters = [context, _keyword("config", str | None, info), *(_parameter(item) for item in settings)]
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {item.name: item.annotation for item in parameters}
     command.__doc__ = function.__doc__

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 from lippycatd.sources import bpf
 
 
-def register(app: typer.Typer) -> None:
+def register(app: typer.Typer, _arguments: Sequence[str]) -> None:
     """Adds the commands."""
     policy = typer.Typer(name="policy", no_args_is_help=True, help="Prepare the helper's policy.")
     policy.callback()(_nothing)

@@ -12,15 +12,17 @@ from lippycatd.cli.options import with_options
 from lippycatd.config import SETTINGS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lippycatd.config import Config
     from lippycatd.config.load import Value
 
 
-def register(app: typer.Typer) -> None:
+def register(app: typer.Typer, arguments: Sequence[str]) -> None:
     """Adds the commands."""
     show = typer.Typer(name="show", no_args_is_help=True, help="Show what the program knows.")
     show.callback()(_nothing)
-    show.command("config")(with_options(_config))
+    show.command("config")(with_options(_config, arguments))
     app.add_typer(show)
 
 

@@ -10,15 +10,22 @@ from lippycatd.cli import settings
 from lippycatd.cli.options import with_options
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lippycatd.config.load import Value
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the commands."""
+def register(app: typer.Typer, arguments: Sequence[str]) -> None:
+    """Adds the commands. Where `voip` comes before every flag the options are parsed once, by that command."""
     sniff = typer.Typer(name="sniff", invoke_without_command=True)
-    sniff.callback()(with_options(_sniff))
-    sniff.command("voip")(with_options(_voip))
+    sniff.callback()(_only_voip if list(arguments[1:2]) == ["voip"] else with_options(_sniff, arguments))
+    sniff.command("voip")(with_options(_voip, arguments))
     app.add_typer(sniff)
+
+
+def _only_voip(context: typer.Context) -> None:
+    """Read packets, choose some, and show, write or print them."""
+    context.obj = (None, {})
 
 
 def _sniff(context: typer.Context, config: str | None, given: dict[str, Value]) -> None:

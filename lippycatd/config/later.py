@@ -7,32 +7,26 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Later:
-    """A flag or key to come: its flags, its dotted key, what it will do, and whether the flag takes a value."""
+    """A setting to come: what it will do, its flags, and its dotted keys."""
 
     what: str
     flags: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
-    value: bool = True
-
-    @property
-    def dest(self) -> str:
-        """A name for the parameter behind the flags."""
-        return "later_" + self.flags[0].strip("-").replace("-", "_")
 
 
 SETTINGS: tuple[Later, ...] = (
     Later("live capture", ("--interface", "-i"), ("capture.default_interface",)),
-    Later("live capture in promiscuous mode", ("--promiscuous", "-p"), ("capture.promiscuous",), value=False),
+    Later("live capture in promiscuous mode", ("--promiscuous", "-p"), ("capture.promiscuous",)),
     Later("a snap length", ("--snaplen", "-s"), ("capture.snaplen",)),
     Later("the ring of a live capture", keys=("capture.buffer_size",)),
-    Later("RTP without signalling", ("--rtp-heuristic",), ("voip.rtp_heuristic",), value=False),
+    Later("RTP without signalling", ("--rtp-heuristic",), ("voip.rtp_heuristic",)),
     Later("records in a file", ("--records",), ("output.records",)),
     Later("capture of a pod", ("--pod",), ("capture.pods",)),
     Later("a file per call", ("--per-call-pcap",), ("output.per_call_dir",)),
     Later("names of files per call", ("--pcap-pattern",), ("output.pcap_pattern",)),
     Later("shortened RTP in files", ("--rtp-snap",), ("output.rtp_snap",)),
     Later("decryption", ("--keylog",), ("voip.keylog",)),
-    Later("linked calls", ("--linked",), ("voip.linked",), value=False),
+    Later("linked calls", ("--linked",), ("voip.linked",)),
     Later("TCP modes", ("--tcp-performance-mode",), ("voip.tcp_performance_mode",)),
     Later("TCP buffer strategies", ("--tcp-buffer-strategy",), ("voip.tcp_buffer_strategy",)),
     Later(
@@ -46,8 +40,8 @@ SETTINGS: tuple[Later, ...] = (
     Later("a limit of TCP buffers", ("--max-tcp-buffers",), ("voip.max_tcp_buffers",)),
     Later("a limit of reassembly memory", keys=("voip.tcp_memory_limit",)),
     Later("a TCP batch size", ("--tcp-batch-size",), ("voip.tcp_batch_size", "voip.tcp_buffer_pool_size")),
-    Later("backpressure as a choice", ("--enable-backpressure",), ("voip.enable_backpressure",), value=False),
-    Later("memory optimisation", ("--memory-optimization",), ("voip.memory_optimization",), value=False),
+    Later("backpressure as a choice", ("--enable-backpressure",), ("voip.enable_backpressure",)),
+    Later("memory optimisation", ("--memory-optimization",), ("voip.memory_optimization",)),
     Later("batches of a graphics processor", ("--gpu-batch-size",), ("voip.gpu_batch_size",)),
     Later("memory of a graphics processor", ("--gpu-max-memory",), ("voip.gpu_max_memory",)),
     Later("processors and hunters", ("--processor",), ("hunter", "processor")),
@@ -73,6 +67,11 @@ def by_key(key: str) -> Later | None:
     """The entry whose key, or whose whole section, `key` is."""
     section = key.partition(".")[0]
     return next((item for item in SETTINGS if key in item.keys or section in item.keys), None)
+
+
+def by_flag(flag: str) -> Later | None:
+    """The entry that has this flag."""
+    return next((item for item in SETTINGS if flag in item.flags), None)
 
 
 def refusal(name: str, what: str) -> str:

@@ -154,6 +154,8 @@ def _section(section: type[Section], merged: Layer) -> Section:
     """One validated section."""
     prefix = f"{section.section}."
     raw = {key[len(prefix) :]: value for key, (value, _) in merged.items() if key.startswith(prefix)}
+    if not raw:
+        return section.model_construct()  # the defaults need no validation, and its preparation takes time
     try:
         return section.model_validate(raw)
     except ValidationError as error:

@@ -37,7 +37,7 @@ class Option:
 class Section(BaseModel):
     """One section of the configuration: frozen, unknown keys refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     section: ClassVar[str]
     title: ClassVar[str]
 

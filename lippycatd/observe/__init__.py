@@ -1,0 +1,1 @@
+"""What a running process tells: reports, metrics, the accounting at the end."""

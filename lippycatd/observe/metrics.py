@@ -1,0 +1,192 @@
+"""The metrics page: a collector over the core's counters, with the names of docs/reference/metrics.md."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily
+from prometheus_client.registry import Collector, CollectorRegistry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from prometheus_client.metrics_core import Metric
+
+    # From a snapshot to the label values and value of every sample.
+    Rows = Callable[[dict[str, Any]], Iterable[tuple[tuple[str, ...], float]]]
+
+PREFIX = "lippycat_"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Family:
+    """One metric: name without prefix and without `_total`, help, labels, and how its rows come out of a snapshot."""
+
+    kind: type[CounterMetricFamily | GaugeMetricFamily]
+    name: str
+    help: str
+    labels: tuple[str, ...]
+    rows: Rows
+
+
+def _source(field: str) -> Rows:
+    return lambda stats: (((name,), part[field]) for name, part in stats["sources"].items())
+
+
+def _sink(field: str) -> Rows:
+    return lambda stats: (((name,), part[field]) for name, part in stats["sinks"].items())
+
+
+def _vif(field: str) -> Rows:
+    return lambda stats: (((name,), float(part[field])) for name, part in stats.get("vif", {}).items())
+
+
+def _pairs(field: str) -> Rows:
+    """A mapping of `first.second` to a number, under two labels."""
+    return lambda stats: (((*_two(name),), count) for name, count in stats.get(field, {}).items())
+
+
+def _two(name: str) -> tuple[str, str]:
+    first, _, second = name.partition(".")
+    return first, second
+
+
+def _source_drops(stats: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], float]]:
+    for name, part in stats["sources"].items():
+        for reason, count in part["dropped"].items():
+            yield (name, *_two(reason)), count
+
+
+def _sink_drops(stats: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], float]]:
+    for name, part in stats["sinks"].items():
+        for reason, count in part["dropped"].items():
+            yield (name, reason), count
+
+
+def _vif_drops(stats: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], float]]:
+    for name in stats.get("vif", {}):
+        for reason, count in stats["sinks"].get(f"vif:{name}", {}).get("dropped", {}).items():
+            yield (name, reason), count
+
+
+def _vif_errors(stats: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], float]]:
+    for name, part in stats.get("vif", {}).items():
+        for reason, count in {**part.get("errors", {}), "oversize": part.get("oversize", 0)}.items():
+            yield (name, reason), count
+
+
+def _states(part: str, field: str) -> Rows:
+    return lambda stats: (((state,), count) for state, count in stats.get(part, {}).get(field, {}).items())
+
+
+def _one(*path: str) -> Rows:
+    def rows(stats: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], float]]:
+        value: Any = stats
+        for step in path:
+            value = value.get(step) if isinstance(value, dict) else None
+        if value is not None:
+            yield (), float(value)
+
+    return rows
+
+
+_COUNTER, _GAUGE = CounterMetricFamily, GaugeMetricFamily
+FAMILIES: tuple[Family, ...] = (
+    Family(_COUNTER, "packets_in", "Packets read", ("source",), _source("in")),
+    Family(_COUNTER, "packets_selected", "Packets that were asked for", ("source",), _source("selected")),
+    Family(_COUNTER, "packets_filtered", "Packets that were not asked for", ("source",), _source("filtered")),
+    Family(_GAUGE, "packets_held", "Packets that are not decided yet", ("source",), _source("held")),
+    Family(
+        _COUNTER, "packets_dropped", "Packets dropped on the line", ("source", "stage", "reason"), _source_drops
+    ),
+    Family(_COUNTER, "sink_offered_packets", "Packets offered to a sink", ("sink",), _sink("offered")),
+    Family(_COUNTER, "sink_written_packets", "Packets a sink has written", ("sink",), _sink("written")),
+    Family(_GAUGE, "sink_queued_packets", "Packets that wait in a sink", ("sink",), _sink("queued")),
+    Family(_COUNTER, "sink_dropped_packets", "Packets a sink has dropped", ("sink", "reason"), _sink_drops),
+    Family(
+        _COUNTER, "vif_injected_packets", "Packets written to the interface", ("vif",), _vif("injected_packets")
+    ),
+    Family(_COUNTER, "vif_injected_bytes", "Bytes written to the interface", ("vif",), _vif("injected_bytes")),
+    Family(_COUNTER, "vif_dropped_packets", "Packets not shown on the interface", ("vif", "reason"), _vif_drops),
+    Family(_COUNTER, "vif_errors", "Errors of the interface", ("vif", "reason"), _vif_errors),
+    Family(_GAUGE, "vif_queue_utilization_ratio", "Share of the queue in use", ("vif",), _vif("utilization")),
+    Family(_GAUGE, "vif_up", "Whether the interface takes packets", ("vif",), _vif("up")),
+    Family(_GAUGE, "calls_active", "Calls that have not ended", (), _one("calls", "active")),
+    Family(_COUNTER, "calls", "Calls by the state they reached", ("state",), _states("calls", "total")),
+    Family(_COUNTER, "sip_messages", "SIP messages", ("kind", "code"), _pairs("sip_messages")),
+    Family(_GAUGE, "streams_active", "RTP streams that have not ended", (), _one("streams_active")),
+    Family(
+        _GAUGE,
+        "table_entries",
+        "Entries of a table",
+        ("table",),
+        lambda stats: (((name,), count) for name, count in stats.get("tables", {}).items()),
+    ),
+    Family(_COUNTER, "table_evictions", "Entries removed from a table", ("table", "reason"), _pairs("evictions")),
+    Family(
+        _GAUGE, "reassembly_streams", "TCP streams by state", ("state",), _states("reassembly", "streams")
+    ),
+    Family(_GAUGE, "reassembly_bytes", "Bytes that wait for a gap to close", (), _one("reassembly", "bytes")),
+    Family(_COUNTER, "decode_refusals", "Frames that a layer refused", ("layer", "reason"), _pairs("refusals")),
+    Family(
+        _COUNTER, "hold_missed_packets", "Expired packets whose call was selected later", (), _one("hold_missed")
+    ),
+    Family(
+        _COUNTER, "shared_segments", "TCP segments kept that also carry other users' bytes", (), _one("shared_segments")
+    ),
+)
+LATENCY = ("vif_injection_latency_seconds", "From the capture, or the file, to the interface")
+
+
+class Counters(Collector):
+    """Asks for one snapshot each time the page is read."""
+
+    def __init__(self, stats: Callable[[], dict[str, Any]], version: str) -> None:
+        self._stats = stats
+        self._version = version
+
+    def describe(self) -> Iterable[Metric]:
+        """No names ahead of time: the snapshot tells which labels there are."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        """Every family, from one snapshot."""
+        stats = self._stats()
+        for family in FAMILIES:
+            metric = family.kind(PREFIX + family.name, family.help, labels=family.labels)
+            for labels, value in family.rows(stats):
+                metric.add_metric(labels, value)
+            yield metric
+        latency = HistogramMetricFamily(PREFIX + LATENCY[0], LATENCY[1], labels=("vif",))
+        for name, part in stats.get("vif", {}).items():
+            figures = part["latency"]
+            buckets = [(_bound(bound), count) for bound, count in figures["buckets"]]
+            latency.add_metric((name,), [*buckets, ("+Inf", figures["count"])], figures["sum"])
+        yield latency
+        yield InfoMetricFamily(PREFIX + "build", "This program", {"version": self._version})
+
+
+def _bound(bound: float) -> str:
+    """An upper bound in seconds as the exposition format has it."""
+    return repr(float(bound))
+
+
+def registry(stats: Callable[[], dict[str, Any]], version: str) -> CollectorRegistry:
+    """A registry with the counters of one line and those of the process."""
+    from prometheus_client import ProcessCollector  # noqa: PLC0415  reads /proc as it is made
+
+    found = CollectorRegistry()
+    found.register(Counters(stats, version))
+    ProcessCollector(registry=found)
+    return found
+
+
+def program_version() -> str:
+    """The version of this program; `unknown` where it runs without having been installed."""
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415  slow, and read from files
+
+    try:
+        return version("lippycatd")
+    except PackageNotFoundError:
+        return "unknown"

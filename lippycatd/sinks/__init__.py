@@ -1,0 +1,1 @@
+"""Where selected packets and records go."""

@@ -1,0 +1,1 @@
+"""The pipeline: a validated plan, opening what it needs, and running it."""

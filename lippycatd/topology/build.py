@@ -1,0 +1,120 @@
+"""Opening what a plan needs, in the order that DESIGN.md gives, and confining the process before the first byte.
+
+Inputs and the filter come first, because a wrong name should change nothing; then the helper makes the interface, the
+outputs and the metrics listener are opened, privileges are dropped and the sandbox is locked. Only then do threads
+start and bytes of the inputs get parsed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from lippycatd import _dataplane, sandbox
+from lippycatd.errors import ConfigError, NotPossible, PrivilegeError
+from lippycatd.sinks import pcap, vif
+from lippycatd.sources import bpf, pcap_file
+
+if TYPE_CHECKING:
+    import socket
+
+    from lippycatd.observe.page import Page
+    from lippycatd.sandbox.identity import Identity
+    from lippycatd.topology.graph import Plan
+
+
+@dataclasses.dataclass(slots=True)
+class Opened:
+    """Everything a line needs, open and confined."""
+
+    plan: Plan
+    inputs: list[pcap_file.Input]
+    filters: dict[int, bpf.Program] | None
+    device: vif.Device | None = None
+    vif_refused: str = ""
+    file: pcap.Opened | None = None
+    listener: socket.socket | None = None
+    version: str = ""
+    report: sandbox.Report | None = None
+
+
+def open_all(plan: Plan, runs_as: Identity) -> Opened:
+    """Opens and confines. Raises a LippycatError with one line for what cannot be had."""
+    config = plan.config
+    check_users(plan)
+    inputs = pcap_file.open_inputs(plan.inputs, runs_as)
+    pcap_file.check_loops(inputs, config.run.loop)
+    opened = Opened(plan, inputs, bpf.compile_filter(config.capture.filter))
+    if plan.vif:
+        try:
+            opened.device = vif.create(config.virtual_interface)
+        except PrivilegeError as error:
+            if config.virtual_interface.required or plan.only_vif:
+                raise
+            opened.vif_refused = str(error)
+    if plan.write is not None:
+        opened.file = pcap.open_target(plan.write, runs_as, [item.fd for item in inputs])
+    if config.metrics.listen:
+        from lippycatd.observe import metrics, page  # noqa: PLC0415  the server is only needed for it
+
+        opened.listener = page.bind(config.metrics.listen)
+        opened.version = metrics.program_version()
+    return opened
+
+
+def confine(opened: Opened, runs_as: Identity) -> None:
+    """Drops privileges and locks the sandbox; after this nothing is imported and nothing new is opened."""
+    rotates = opened.file is not None and opened.file.target.rotates
+    directories = [opened.file.directory] if opened.file is not None and rotates else []
+    opened.report = sandbox.enter("capture", runs_as, write=directories)
+    if opened.file is not None:
+        pcap.check_directory(opened.file, runs_as)
+
+
+def line(opened: Opened) -> _dataplane.Line:
+    """The core's line for what was opened; its threads start with `start`. Raises ConfigError or NotPossible."""
+    plan, config = opened.plan, opened.plan.config
+    sink = opened.device.sink(config.virtual_interface) if opened.device else None
+    try:
+        return _dataplane.Line(
+            inputs=[(item.name, item.fd) for item in opened.inputs],
+            users=list(config.voip.sip_users),
+            call_ids=list(config.voip.call_ids),
+            protocols=list(config.capture.protocols),
+            voip=plan.voip,
+            filters=opened.filters,
+            matcher=plan.matcher,
+            hold_time_ns=config.capture.hold_time,
+            hold_bytes=config.capture.hold_bytes,
+            loops=config.run.loop,
+            count=config.run.count,
+            startup_delay_ns=plan.startup_delay if sink is not None else 0,
+            files=[opened.file.sink()] if opened.file else [],
+            vif=sink,
+            records=plan.records,
+            show_dtmf=config.voip.show_dtmf,
+        )
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    except OSError as error:
+        raise NotPossible(str(error)) from None
+
+
+def check_users(plan: Plan) -> None:
+    """Refuses a pattern that the matcher cannot take."""
+    try:
+        _dataplane.check_patterns(list(plan.config.voip.sip_users))
+    except ValueError as error:
+        raise ConfigError(f"--sipuser: {error}") from None
+
+
+def serve(opened: Opened, line: _dataplane.Line) -> Page | None:
+    """Starts to serve the metrics of the line, where that is asked for."""
+    if opened.listener is None:
+        return None
+    from lippycatd.observe import metrics  # noqa: PLC0415  loaded with the listener
+    from lippycatd.observe.page import Page  # noqa: PLC0415
+
+    page = Page(opened.listener, metrics.registry(line.stats, opened.version))
+    page.start()
+    return page

@@ -1,0 +1,79 @@
+"""`sniff` from its configuration to its exit status."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from typing import TYPE_CHECKING, Any
+
+from lippycatd.observe import accounting, report
+from lippycatd.observe.progress import Bars
+from lippycatd.sinks.records import Writer
+from lippycatd.topology import build, graph, preload
+from lippycatd.topology.run import Runner, standard_output_is_terminal
+from lippycatd.topology.signals import Stop
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+    from lippycatd.config import Config
+    from lippycatd.sandbox.identity import Identity
+
+DONE, TROUBLED = 0, 1
+
+
+def run(config: Config, runs_as: Identity, *, voip: bool) -> int:
+    """Runs one pipeline to its end and gives the exit status. Raises a LippycatError for what prevents the start."""
+    plan = graph.plan(config, voip=voip)
+    log = report.configure(config.logging)
+    with Stop() as stop:
+        opened = build.open_all(plan, runs_as)
+        with contextlib.ExitStack() as cleanup:
+            if opened.device is not None:
+                cleanup.callback(opened.device.helper.close)
+            preload.everything(plan)
+            build.confine(opened, runs_as)
+            return _confined(opened, stop, log)
+
+
+def _confined(opened: build.Opened, stop: Stop, log: FilteringBoundLogger) -> int:
+    """What happens behind the lock."""
+    config = opened.plan.config
+    log.debug("confined", sandbox=str(opened.report))
+    if opened.vif_refused:
+        log.error(opened.vif_refused)
+    line = build.line(opened)
+    page = build.serve(opened, line)
+    if opened.device is not None and not config.run.quiet:
+        print(opened.device.hint, file=sys.stderr, flush=True)
+    wanted = not config.run.quiet and not (opened.plan.records and standard_output_is_terminal())
+    runner = Runner(line, stop, log, Bars(sys.stderr, wanted=wanted), _writer(opened.plan))
+    stats = runner.run(config.logging.stats_interval)
+    lost = _tell(stats, runner, config, log)
+    if opened.device is not None:
+        runner.linger(config.virtual_interface.linger)
+    if page is not None:
+        runner.linger(config.metrics.linger)
+        page.stop()
+    return TROUBLED if lost or runner.troubled or opened.vif_refused else DONE
+
+
+def _writer(plan: graph.Plan) -> Writer | None:
+    """The printer of records, where they are wanted."""
+    if plan.records is None:
+        return None
+    return Writer(plan.records, plan.config.output.format, sys.stdout.buffer)
+
+
+def _tell(stats: dict[str, Any], runner: Runner, config: Config, log: FilteringBoundLogger) -> bool:
+    """The accounting at the end, for programs and for people; whether something was lost."""
+    if runner.writer is not None:
+        with contextlib.suppress(BrokenPipeError):
+            runner.writer.summary(accounting.summary(stats))
+    log.info("totals", **accounting.totals(stats))
+    if not config.run.quiet:
+        accounting.show(stats, sys.stderr)
+    lost = accounting.lost(stats)
+    for where, count in lost.items():
+        log.warning("packets were lost", where=where, packets=count)
+    return bool(lost)

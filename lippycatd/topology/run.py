@@ -1,0 +1,92 @@
+"""The loop that runs a line: it polls records, passes reports on, moves the progress bar, and sees the end."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from lippycatd.observe import accounting
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+    from lippycatd._dataplane import Line
+    from lippycatd.observe.progress import Bars
+    from lippycatd.sinks.records import Writer
+    from lippycatd.topology.signals import Stop
+
+_BATCH = 4096  # records of one poll
+_POLL_MS = 50  # how long a signal or a finished line may go unnoticed
+_NAP = 0.05  # seconds, while lingering
+
+
+class Runner:
+    """Runs one line to its end."""
+
+    def __init__(self, line: Line, stop: Stop, log: FilteringBoundLogger, bars: Bars, writer: Writer | None) -> None:
+        self._line, self._stop, self._log, self._bars, self._writer = line, stop, log, bars, writer
+        self._told = False
+        self.troubled = False
+
+    def run(self, stats_interval: int) -> dict[str, Any]:
+        """Runs until the inputs end, the count is reached or the user wants an end; gives the last snapshot.
+
+        `stats_interval` is in nanoseconds, 0 for never.
+        """
+        self._stop.running()
+        due = time.monotonic_ns() + stats_interval
+        self._line.start()
+        self._bars.start()
+        try:
+            while self._step():
+                if stats_interval and time.monotonic_ns() >= due:
+                    due += stats_interval
+                    self._log.info("totals", **accounting.totals(self._line.stats()))
+        finally:
+            self._bars.stop()
+        return self._line.stats()
+
+    def _step(self) -> bool:
+        """One poll; False at the end."""
+        over = self._line.finished()
+        batch = self._line.poll(_BATCH, 0 if over else _POLL_MS)
+        if self._writer is not None:
+            self._write(batch)
+        self._pass_on()
+        self._bars.update(self._line.progress())
+        if self._stop.wanted and not self._told:
+            self._told = True
+            self._line.stop()
+        return bool(batch) or not over
+
+    def _write(self, batch: list[dict[str, Any]]) -> None:
+        """Prints a batch; a reader that has gone ends the run as a signal does."""
+        try:
+            self._writer.write(batch)  # type: ignore[union-attr]  # asked by the caller
+        except BrokenPipeError:
+            self._writer = None
+            self._stop.wanted = True
+
+    def _pass_on(self) -> None:
+        """The core's reports, each on its level; an error means that something was damaged, lost or left out."""
+        for level, text in self._line.messages():
+            if level == "error":
+                self.troubled = True
+            getattr(self._log, level, self._log.warning)(text)
+
+    @property
+    def writer(self) -> Writer | None:
+        """Where records go; None when nobody reads them."""
+        return self._writer
+
+    def linger(self, duration: int) -> None:
+        """Waits so many nanoseconds, less when a signal comes."""
+        end = time.monotonic_ns() + duration
+        while not self._stop.wanted and (left := end - time.monotonic_ns()) > 0:
+            time.sleep(min(_NAP, left / 1e9))
+
+
+def standard_output_is_terminal() -> bool:
+    """Whether records would appear among the bars."""
+    return sys.stdout is not None and sys.stdout.isatty()
