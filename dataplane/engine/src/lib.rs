@@ -1,2 +1,23 @@
 //! Following calls: fragments, streams, the call table, choosing.
+//!
+//! [`follow::Follower`] takes frames in order and says to a [`verdict::Verdicts`] which of them are wanted: at once, or
+//! when a later frame decides it. All state is bounded, all timers run on packet time, nothing depends on the order of
+//! a hash table: the same frames give the same decisions.
 #![forbid(unsafe_code)]
+
+pub mod bpf;
+pub mod call;
+pub mod calls;
+pub mod defrag;
+pub mod follow;
+pub mod frames;
+pub mod half;
+pub mod hold;
+pub mod media;
+pub mod offers;
+pub mod record;
+pub mod rtp_stats;
+pub mod select;
+pub mod slab;
+pub mod tcp;
+pub mod verdict;

@@ -1,0 +1,257 @@
+//! The line from a frame to a decision: decode, defragment, reassemble, parse, match, track.
+
+use lc_proto::{rtcp, rtp, sip};
+use lc_wire::{decode, tcp, udp, Addr, Context, Ip, Packet, Refusal};
+
+use crate::calls::{Arrived, Calls, Owner};
+use crate::defrag::{Defragmenter, FrameId, Pushed, Whole};
+use crate::frames::{Bitmap, FrameNo};
+use crate::media::{FlowKey, Kind, Owners};
+use crate::record::{Ends, Record, Transport};
+use crate::select::{Class, Selection};
+use crate::tcp::{Connections, Place};
+use crate::verdict::Verdicts;
+
+const SECOND: u64 = 1_000_000_000;
+
+/// Follows all calls of a line. The same frames in the same order give the same decisions and records (law 8).
+#[derive(Debug)]
+pub struct Follower {
+    /// The call table.
+    pub calls: Calls,
+    /// TCP connections.
+    pub connections: Connections,
+    /// Datagrams in fragments.
+    pub datagrams: Defragmenter,
+    /// Counters by [`Refusal`].
+    pub refused: [u64; Refusal::ALL.len()],
+    /// Fragments refused: size, too many, truncated.
+    pub fragments_refused: [u64; 3],
+    now: u64,
+    ticked: u64,
+}
+
+/// A payload above IP on its way to its protocol.
+#[derive(Clone, Copy)]
+struct Carried<'a> {
+    context: Context,
+    src: Addr,
+    dst: Addr,
+    protocol: u8,
+    payload: &'a [u8],
+    frames: &'a [FrameId],
+    source: u16,
+    /// The frame being read, or (for what was given up) none.
+    now: u64,
+}
+
+impl Carried<'_> {
+    fn key(&self, sport: u16, dport: u16) -> FlowKey {
+        FlowKey { context: self.context, src: self.src, dst: self.dst, sport, dport }
+    }
+}
+
+impl Follower {
+    /// `records`: whether records are wanted; `known`: the calls an earlier pass selected.
+    #[must_use]
+    pub fn new(selection: Selection, records: bool, known: Option<Bitmap>) -> Self {
+        Self {
+            calls: Calls::new(selection, records, known),
+            connections: Connections::default(),
+            datagrams: Defragmenter::default(),
+            refused: [0; Refusal::ALL.len()],
+            fragments_refused: [0; 3],
+            now: 0,
+            ticked: 0,
+        }
+    }
+
+    /// Records since the last call.
+    pub fn take_records(&mut self) -> Vec<Record> {
+        std::mem::take(&mut self.calls.out)
+    }
+
+    /// Follows one frame; decisions about it and about earlier ones go to `v`.
+    #[inline]
+    pub fn frame(&mut self, v: &mut impl Verdicts, p: &Packet<'_>, frame: FrameNo) {
+        self.now = self.now.max(p.ts);
+        if self.now - self.ticked >= SECOND {
+            self.tick(v);
+        }
+        let ip = match decode(p.link, p.data) {
+            Ok(ip) => ip,
+            Err(why) => {
+                self.refused[why as usize] += 1;
+                return;
+            }
+        };
+        let id = FrameId { frame, number: p.number };
+        if ip.fragment.is_some() {
+            self.fragment(v, &ip, id, p);
+            return;
+        }
+        let frames = [id];
+        let carried = Carried {
+            context: ip.context,
+            src: ip.src,
+            dst: ip.dst,
+            protocol: ip.protocol,
+            payload: ip.payload,
+            frames: &frames,
+            source: p.source,
+            now: p.ts,
+        };
+        self.carried(v, carried);
+        if !self.calls.fresh.is_empty() {
+            self.connections.settle(v, &mut self.calls);
+        }
+    }
+
+    #[inline]
+    fn carried(&mut self, v: &mut impl Verdicts, c: Carried<'_>) -> (Owners, Class) {
+        let refusal = match c.protocol {
+            17 => match udp::parse(c.payload) {
+                Ok(u) => return self.datagram(v, c, &u),
+                Err(why) => why,
+            },
+            6 => match tcp::parse(c.payload) {
+                Ok(t) => {
+                    let key = c.key(t.sport, t.dport);
+                    let place = Place { key, frames: c.frames, now: c.now, source: c.source };
+                    self.connections.segment(v, &mut self.calls, place, &t);
+                    return Default::default();
+                }
+                Err(why) => why,
+            },
+            _ => return Default::default(),
+        };
+        self.refused[refusal as usize] += 1;
+        Default::default()
+    }
+
+    #[inline]
+    fn datagram(&mut self, v: &mut impl Verdicts, c: Carried<'_>, u: &udp::Udp<'_>) -> (Owners, Class) {
+        let key = c.key(u.sport, u.dport);
+        if sip::starts(u.payload) {
+            return (self.sip(v, c, u), Class::Sip);
+        }
+        let Some(first) = u.payload.first() else { return Default::default() };
+        if first >> 6 == 2 {
+            let kind = match u.payload.get(1) {
+                Some(192..=223) if rtcp::parse(u.payload).is_some() => Some(Kind::Rtcp),
+                _ => rtp::parse(u.payload).map(|_| Kind::Rtp),
+            };
+            if let Some(kind) = kind {
+                let mut owners = Owners::default();
+                for id in c.frames {
+                    // the statistics count a packet once, its frames are all given
+                    owners = if id == &c.frames[0] {
+                        self.calls.media(v, key, kind, u.payload, id.frame, c.now)
+                    } else {
+                        self.calls.media_again(v, key, kind, id.frame, c.now)
+                    };
+                }
+                return (owners, if kind == Kind::Rtcp { Class::Rtcp } else { Class::Rtp });
+            }
+        }
+        let framed = is_media_framed(u.payload);
+        let mut owners = Owners::default();
+        for id in c.frames {
+            owners = self.calls.other(v, key, framed, id.frame, c.now);
+        }
+        (owners, Class::Rtp)
+    }
+
+    fn sip(&mut self, v: &mut impl Verdicts, c: Carried<'_>, u: &udp::Udp<'_>) -> Owners {
+        let ends = Ends { src: c.src, sport: u.sport, dst: c.dst, dport: u.dport };
+        let arrived =
+            Arrived { context: c.context, ends, transport: Transport::Udp, frames: c.frames, ts: c.now, source: c.source };
+        let mut owners = Owners::default();
+        match self.calls.sip(v, u.payload, arrived) {
+            Owner::Call(call) => {
+                owners.add(call);
+                c.frames.iter().for_each(|id| self.calls.give(v, id.frame, call, Class::Sip, c.now));
+            }
+            Owner::Selected => c.frames.iter().for_each(|id| v.select(id.frame)),
+            Owner::None | Owner::Connection => {}
+        }
+        owners
+    }
+
+    fn fragment(&mut self, v: &mut impl Verdicts, ip: &Ip<'_>, id: FrameId, p: &Packet<'_>) {
+        let Some(f) = ip.fragment else { return };
+        match self.datagrams.push(ip, f, id, p.ts) {
+            Pushed::Waits => v.block(id.frame),
+            Pushed::Whole(whole) => {
+                v.block(id.frame);
+                self.whole(v, &whole, p.ts, p.source);
+            }
+            Pushed::Again(owners, class) => {
+                for call in owners.as_slice() {
+                    self.calls.give(v, id.frame, *call, class, p.ts);
+                }
+            }
+            Pushed::Refused(why) => {
+                let at = ["size", "too_many", "truncated"].iter().position(|w| *w == why).unwrap_or(0);
+                self.fragments_refused[at] += 1;
+            }
+        }
+        while let Some(partial) = self.datagrams.expired(p.ts, false) {
+            self.whole(v, &partial, p.ts, p.source);
+        }
+    }
+
+    /// A datagram is complete, or as complete as it will be.
+    fn whole(&mut self, v: &mut impl Verdicts, whole: &Whole, now: u64, source: u16) {
+        let carried = Carried {
+            context: whole.context,
+            src: whole.src,
+            dst: whole.dst,
+            protocol: whole.protocol,
+            payload: &whole.bytes,
+            frames: &whole.frames,
+            source,
+            now,
+        };
+        let (owners, class) = self.carried(v, carried);
+        if !whole.partial {
+            self.datagrams.delivered(whole, owners, class);
+        }
+        for id in &whole.frames {
+            v.unblock(id.frame);
+        }
+        if !self.calls.fresh.is_empty() {
+            self.connections.settle(v, &mut self.calls);
+        }
+    }
+
+    fn tick(&mut self, v: &mut impl Verdicts) {
+        self.ticked = self.now;
+        while let Some(partial) = self.datagrams.expired(self.now, false) {
+            self.whole(v, &partial, self.now, 0);
+        }
+        self.connections.tick(v, &mut self.calls, self.now);
+        self.calls.tick(v, self.now);
+    }
+
+    /// The input ended: all that waits is decided.
+    pub fn finish(&mut self, v: &mut impl Verdicts) {
+        while let Some(partial) = self.datagrams.expired(self.now, true) {
+            self.whole(v, &partial, self.now, 0);
+        }
+        self.connections.finish(v, &mut self.calls);
+        self.connections.settle(v, &mut self.calls);
+        self.calls.finish(v);
+    }
+}
+
+/// Whether content says it is one of the protocols that share RTP's ports (RFC 7983): STUN with its cookie, ZRTP with
+/// its, DTLS records.
+fn is_media_framed(b: &[u8]) -> bool {
+    match b.first() {
+        Some(0..=3) => b.get(4..8) == Some(&[0x21, 0x12, 0xa4, 0x42]),
+        Some(16..=19) => b.get(4..8) == Some(b"ZRTP"),
+        Some(20..=63) => b.get(1) == Some(&0xfe),
+        _ => false,
+    }
+}

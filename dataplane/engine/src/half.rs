@@ -1,0 +1,261 @@
+//! One direction of a TCP connection: bytes in order, and which frames carried which of them (RFC 9293 §3.4).
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::calls::Owner;
+use crate::defrag::FrameId;
+
+/// Bytes of one direction held for a message that is not complete.
+pub const MAX_BUFFER: usize = 256 << 10;
+/// Bytes of one direction that came too early.
+pub const MAX_LATE: usize = 256 << 10;
+/// Messages remembered for their retransmissions.
+const MAX_HISTORY: usize = 512;
+/// Frames that wait for their message.
+const MAX_SEGMENTS: usize = 4096;
+/// Offsets start here, so that bytes before the first one seen have a place.
+const ORIGIN: u64 = 1 << 33;
+
+/// A frame with the stretch of the stream it carries.
+#[derive(Clone, Copy, Debug)]
+pub struct Segment {
+    start: u64,
+    end: u64,
+    /// The frame.
+    pub id: FrameId,
+    /// Whether bytes of a selected and of an unselected call were found in it.
+    pub mixed: [bool; 2],
+}
+
+/// One direction.
+#[derive(Debug, Default)]
+pub struct Half {
+    next: u64,
+    started: bool,
+    /// Whether the stream was seen from its SYN on, and nothing was consumed yet.
+    pub at_start: bool,
+    buffer: Vec<u8>,
+    consumed: usize,
+    late: BTreeMap<u64, Vec<u8>>,
+    late_bytes: usize,
+    late_since: u64,
+    segments: VecDeque<Segment>,
+    history: VecDeque<(u64, u64, Owner)>,
+    /// Sequence number of its SYN.
+    pub isn: Option<u32>,
+    /// Whether it sent FIN.
+    pub fin: bool,
+    /// Highest acknowledgement the other side sent for it, as an offset.
+    acked: u64,
+}
+
+impl Half {
+    /// The SYN fixes where the stream begins.
+    pub fn syn(&mut self, seq: u32) {
+        if !self.started {
+            self.isn = Some(seq);
+            self.next = ORIGIN | u64::from(seq.wrapping_add(1));
+            (self.started, self.at_start) = (true, true);
+        }
+    }
+
+    fn offset(&self, seq: u32) -> u64 {
+        self.next.wrapping_add_signed(i64::from(seq.wrapping_sub(self.next as u32).cast_signed()))
+    }
+
+    /// The other side acknowledged up to `seq`.
+    pub fn acknowledged(&mut self, seq: u32) {
+        if self.started {
+            self.acked = self.acked.max(self.offset(seq));
+        }
+    }
+
+    /// Offset of the first byte not consumed.
+    fn front(&self) -> u64 {
+        self.next - self.pending().len() as u64
+    }
+
+    /// Bytes in order that nobody consumed yet.
+    #[must_use]
+    pub fn pending(&self) -> &[u8] {
+        &self.buffer[self.consumed..]
+    }
+
+    /// Bytes held: in order and early.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.pending().len() + self.late_bytes
+    }
+
+    /// Takes a segment. Gives the owners of what it repeats, and the segments that had to be dropped for the limit.
+    pub fn push(&mut self, seq: u32, payload: &[u8], id: FrameId, now: u64) -> (Vec<Owner>, Option<Segment>) {
+        if !self.started {
+            self.next = ORIGIN | u64::from(seq);
+            self.started = true;
+        }
+        let start = self.offset(seq);
+        let end = start + payload.len() as u64;
+        let front = self.front();
+        let repeated =
+            if start < front { self.history.iter().filter(|(s, e, _)| *s < end && *e > start).map(|h| h.2).collect() } else { Vec::new() };
+        if end > front {
+            self.segments.push_back(Segment { start, end, id, mixed: [false; 2] });
+        }
+        if start > self.next {
+            self.early(start, payload, now);
+        } else if end > self.next {
+            self.append(start, payload);
+            self.pull();
+        }
+        let dropped = if self.segments.len() > MAX_SEGMENTS { self.segments.pop_front() } else { None };
+        (repeated, dropped)
+    }
+
+    fn append(&mut self, start: u64, payload: &[u8]) {
+        if self.consumed > 0 && (self.consumed == self.buffer.len() || self.consumed > 64 << 10) {
+            self.buffer.drain(..self.consumed);
+            self.consumed = 0;
+        }
+        let known = (self.next - start) as usize;
+        self.buffer.extend_from_slice(&payload[known..]);
+        self.next = start + payload.len() as u64;
+    }
+
+    fn early(&mut self, start: u64, payload: &[u8], now: u64) {
+        if self.late.is_empty() {
+            self.late_since = now;
+        }
+        if self.late_bytes + payload.len() > MAX_LATE {
+            return; // the gap is given up before: see `gives_up`
+        }
+        let longer = self.late.get(&start).is_none_or(|l| l.len() < payload.len());
+        if longer {
+            self.late_bytes += payload.len();
+            if let Some(old) = self.late.insert(start, payload.to_vec()) {
+                self.late_bytes -= old.len();
+            }
+        }
+    }
+
+    fn pull(&mut self) {
+        while let Some((start, _)) = self.late.first_key_value() {
+            if *start > self.next {
+                return;
+            }
+            if let Some((start, payload)) = self.late.pop_first() {
+                self.late_bytes -= payload.len();
+                if start + payload.len() as u64 > self.next {
+                    self.append(start, &payload);
+                }
+            }
+        }
+    }
+
+    /// Whether bytes are missing that will not come: acknowledged by the receiver, too old, or too much waits.
+    #[must_use]
+    pub fn gives_up(&self, now: u64, all: bool) -> bool {
+        let Some((start, _)) = self.late.first_key_value() else { return false };
+        let age = now.saturating_sub(self.late_since);
+        all || age > 2_000_000_000
+            || self.late_bytes > MAX_LATE / 2
+            || (self.acked > *start && age > 200_000_000)
+    }
+
+    /// Skips the hole: the caller has consumed what stands before it.
+    pub fn skip_hole(&mut self, now: u64) {
+        if let Some(start) = self.late.first_key_value().map(|(s, _)| *s) {
+            self.next = start;
+            self.pull();
+            self.late_since = now;
+            self.at_start = false;
+        }
+    }
+
+    /// The first `len` pending bytes belong to `owner`. Gives every segment with bytes among them, and whether it is
+    /// done; and forgets them.
+    pub fn consume(&mut self, len: usize, owner: Owner) -> Vec<(Segment, bool)> {
+        let start = self.front();
+        let end = start + len as u64;
+        self.consumed += len;
+        self.at_start = false;
+        match self.history.back_mut() {
+            Some(last) if last.2 == owner && last.1 == start => last.1 = end,
+            _ => self.history.push_back((start, end, owner)),
+        }
+        if self.history.len() > MAX_HISTORY {
+            self.history.pop_front();
+        }
+        let touched = self.segments.iter().filter(|s| s.start < end && s.end > start);
+        let touched = touched.map(|s| (*s, s.end <= end)).collect();
+        self.segments.retain(|s| s.end > end);
+        touched
+    }
+
+    /// Frames with bytes among the first `len` pending ones.
+    #[must_use]
+    pub fn carriers(&self, len: usize) -> Vec<FrameId> {
+        let (start, end) = (self.front(), self.front() + len as u64);
+        self.segments.iter().filter(|s| s.start < end && s.end > start).map(|s| s.id).collect()
+    }
+
+    /// Notes in waiting segments that a selected (or unselected) call's bytes were found before `end` of the message.
+    pub fn mark(&mut self, frames: &[FrameId], selected: bool) {
+        for s in self.segments.iter_mut().filter(|s| frames.contains(&s.id)) {
+            s.mixed[usize::from(selected)] = true;
+        }
+    }
+
+    /// All that waits is given up.
+    pub fn clear(&mut self) -> Vec<Segment> {
+        self.buffer = Vec::new();
+        self.consumed = 0;
+        self.late.clear();
+        self.late_bytes = 0;
+        self.history.clear();
+        self.segments.drain(..).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(frame: u64) -> FrameId {
+        FrameId { frame, number: frame + 1 }
+    }
+
+    #[test]
+    fn reordering_overlap_and_wrap() {
+        let mut h = Half::default();
+        h.syn(u32::MAX - 2);
+        h.push(u32::MAX - 1, b"ab", id(0), 0);
+        h.push(2, b"ef", id(1), 0);
+        h.push(u32::MAX, b"bcdX", id(2), 0);
+        assert_eq!(h.pending(), b"abcdXf");
+        assert_eq!(h.carriers(2), [id(0), id(2)]);
+        let touched = h.consume(6, Owner::Connection);
+        assert!(touched.iter().all(|(_, done)| *done) && touched.len() == 3);
+        assert_eq!(h.push(0, b"cd", id(3), 0).0, [Owner::Connection]);
+    }
+
+    #[test]
+    fn holes() {
+        let mut h = Half::default();
+        h.push(100, b"ab", id(0), 0);
+        h.push(110, b"xy", id(1), 5);
+        assert!(!h.gives_up(6, false) && h.gives_up(2_000_000_006, false));
+        h.acknowledged(112);
+        assert!(h.gives_up(300_000_000, false));
+        h.consume(2, Owner::None);
+        h.skip_hole(9);
+        assert_eq!(h.pending(), b"xy");
+    }
+
+    #[test]
+    fn a_segment_of_two_messages_is_done_with_the_second() {
+        let mut h = Half::default();
+        h.push(0, b"aabb", id(0), 0);
+        assert!(!h.consume(2, Owner::None)[0].1);
+        assert!(h.consume(2, Owner::Connection)[0].1);
+    }
+}

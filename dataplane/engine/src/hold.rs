@@ -1,0 +1,357 @@
+//! Undecided frames of a pipe or a wire, bounded in time and bytes (law 4).
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap, VecDeque};
+
+use hashbrown::{HashMap, HashSet};
+use lc_wire::{LinkType, Packet};
+
+use crate::frames::FrameNo;
+use crate::verdict::Verdicts;
+
+/// How long a frame that waits for the rest of its message keeps later ones back, ns of packet time.
+pub const BLOCK: u64 = 1_000_000_000;
+/// What a held frame costs beside its bytes.
+const OVERHEAD: usize = 96;
+
+#[derive(Debug)]
+struct Held {
+    ts: u64,
+    number: u64,
+    orig_len: u32,
+    source: u16,
+    link: LinkType,
+    data: Box<[u8]>,
+    holders: u32,
+    selected: bool,
+}
+
+/// Holds copies of undecided frames; gives selected ones back in order.
+#[derive(Debug)]
+pub struct Hold {
+    time: u64,
+    bytes: usize,
+    used: usize,
+    frames: HashMap<FrameNo, Held>,
+    arrival: VecDeque<(FrameNo, u64)>,
+    ready: BinaryHeap<Reverse<FrameNo>>,
+    blocking: BTreeSet<FrameNo>,
+    current: FrameNo,
+    current_holders: u32,
+    current_selected: bool,
+    filtered: Vec<u16>,
+    held: Vec<u64>,
+    /// Frames that went out while another owner still had them in its list: no miss when that one is selected.
+    out: HashSet<FrameNo>,
+    out_order: VecDeque<(FrameNo, u64)>,
+    /// Frames of later selected calls that had been let go (`hold_missed_packets_total`).
+    pub missed: u64,
+}
+
+impl Hold {
+    /// `time` in ns of packet time, `bytes` of frames with their overhead.
+    #[must_use]
+    pub fn new(time: u64, bytes: usize) -> Self {
+        Self {
+            time,
+            bytes,
+            used: 0,
+            frames: HashMap::new(),
+            arrival: VecDeque::new(),
+            ready: BinaryHeap::new(),
+            blocking: BTreeSet::new(),
+            current: 0,
+            current_holders: 0,
+            current_selected: false,
+            filtered: Vec::new(),
+            held: Vec::new(),
+            out: HashSet::new(),
+            out_order: VecDeque::new(),
+            missed: 0,
+        }
+    }
+
+    /// Frames held now.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// Whether none is held.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// Frames held now that came from a source.
+    #[must_use]
+    pub fn held_of(&self, source: usize) -> u64 {
+        self.held.get(source).copied().unwrap_or(0)
+    }
+
+    /// Sources (one entry a frame) of what ended filtered since the last call.
+    pub fn take_filtered(&mut self) -> std::vec::Drain<'_, u16> {
+        self.filtered.drain(..)
+    }
+
+    /// A frame is about to be followed.
+    #[inline]
+    pub fn begin(&mut self, frame: FrameNo) {
+        self.current = frame;
+        self.current_holders = 0;
+        self.current_selected = false;
+    }
+
+    /// The frame has been followed: it is emitted, held, or counted as filtered; so are older ones that got decided.
+    pub fn end(&mut self, packet: &Packet<'_>, mut emit: impl FnMut(&Packet<'_>)) {
+        self.expire(packet.ts);
+        let frame = self.current;
+        if self.current_selected && self.ready.is_empty() && self.blocking.is_empty() {
+            self.went_out(frame, self.current_holders, packet.ts);
+            emit(packet);
+            return;
+        }
+        if self.current_selected || self.current_holders > 0 {
+            self.keep(frame, packet);
+            if self.current_selected {
+                self.ready.push(Reverse(frame));
+            }
+        } else {
+            self.filtered.push(packet.source);
+        }
+        self.current = FrameNo::MAX;
+        self.drain(&mut emit);
+    }
+
+    fn keep(&mut self, frame: FrameNo, packet: &Packet<'_>) {
+        self.used += packet.data.len() + OVERHEAD;
+        let source = usize::from(packet.source);
+        if source >= self.held.len() {
+            self.held.resize(source + 1, 0);
+        }
+        self.held[source] += 1;
+        self.arrival.push_back((frame, packet.ts));
+        let held = Held {
+            ts: packet.ts,
+            number: packet.number,
+            orig_len: packet.orig_len,
+            source: packet.source,
+            link: packet.link,
+            data: packet.data.into(),
+            holders: self.current_holders,
+            selected: self.current_selected,
+        };
+        self.frames.insert(frame, held);
+    }
+
+    /// Emits what is selected and no longer kept back, in frame order.
+    fn drain(&mut self, emit: &mut impl FnMut(&Packet<'_>)) {
+        while let Some(Reverse(frame)) = self.ready.peek().copied() {
+            if self.blocking.first().is_some_and(|b| *b < frame) {
+                return;
+            }
+            self.ready.pop();
+            if let Some(h) = self.forget(frame) {
+                self.went_out(frame, h.holders, h.ts);
+                let (ts, number, orig_len, source, link) = (h.ts, h.number, h.orig_len, h.source, h.link);
+                emit(&Packet { ts, number, orig_len, source, link, data: &h.data });
+            }
+        }
+    }
+
+    fn went_out(&mut self, frame: FrameNo, holders: u32, ts: u64) {
+        if holders > 0 {
+            self.out.insert(frame);
+            self.out_order.push_back((frame, ts));
+        }
+    }
+
+    fn forget(&mut self, frame: FrameNo) -> Option<Held> {
+        let held = self.frames.remove(&frame)?;
+        self.used -= held.data.len() + OVERHEAD;
+        self.held[usize::from(held.source)] -= 1;
+        Some(held)
+    }
+
+    fn filter(&mut self, frame: FrameNo) {
+        if let Some(held) = self.forget(frame) {
+            self.filtered.push(held.source);
+        }
+    }
+
+    /// Lets go of what is too old or too much; unblocks what kept others back too long.
+    fn expire(&mut self, now: u64) {
+        while let Some((frame, ts)) = self.out_order.front().copied() {
+            if now.saturating_sub(ts) <= 2 * self.time {
+                break;
+            }
+            self.out.remove(&frame);
+            self.out_order.pop_front();
+        }
+        while let Some(first) = self.blocking.first().copied() {
+            match self.frames.get(&first) {
+                Some(h) if now.saturating_sub(h.ts) <= BLOCK => break,
+                None if first == self.current => break,
+                _ => self.blocking.pop_first(),
+            };
+        }
+        while let Some((frame, ts)) = self.arrival.front().copied() {
+            let state = self.frames.get(&frame).map(|h| h.selected);
+            let over = now.saturating_sub(ts) > self.time || self.used > self.bytes;
+            match state {
+                None => {}
+                Some(true) if over => self.blocking.retain(|b| *b > frame), // selected: it must go out now
+                Some(false) if over => {
+                    self.blocking.remove(&frame);
+                    self.filter(frame);
+                }
+                Some(_) => break,
+            }
+            self.arrival.pop_front();
+        }
+    }
+
+    /// The input ended: what is selected goes out, the rest is filtered.
+    pub fn finish(&mut self, mut emit: impl FnMut(&Packet<'_>)) {
+        self.blocking.clear();
+        self.drain(&mut emit);
+        while let Some((frame, _)) = self.arrival.pop_front() {
+            self.filter(frame);
+        }
+    }
+}
+
+impl Verdicts for Hold {
+    fn select(&mut self, frame: FrameNo) {
+        if frame == self.current {
+            self.current_selected = true;
+            return;
+        }
+        // a selected frame that another call selects again changes nothing
+        match self.frames.get_mut(&frame) {
+            Some(h) if !h.selected => {
+                h.selected = true;
+                self.ready.push(Reverse(frame));
+            }
+            Some(_) => {}
+            None => self.missed += u64::from(!self.out.contains(&frame)),
+        }
+    }
+
+    fn hold(&mut self, frame: FrameNo) {
+        if frame == self.current {
+            self.current_holders += 1;
+        } else if let Some(h) = self.frames.get_mut(&frame) {
+            h.holders += 1;
+        }
+    }
+
+    fn release(&mut self, frame: FrameNo) {
+        if frame == self.current {
+            self.current_holders = self.current_holders.saturating_sub(1);
+        } else if let Some(h) = self.frames.get_mut(&frame) {
+            h.holders = h.holders.saturating_sub(1);
+            if h.holders == 0 && !h.selected {
+                self.filter(frame);
+            }
+        }
+    }
+
+    fn block(&mut self, frame: FrameNo) {
+        self.hold(frame);
+        self.blocking.insert(frame);
+    }
+
+    fn unblock(&mut self, frame: FrameNo) {
+        self.blocking.remove(&frame);
+        self.release(frame);
+    }
+
+    fn horizon(&self) -> u64 {
+        self.time
+    }
+
+    fn missed(&mut self, n: u64) {
+        self.missed += n;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packet(number: u64, ts: u64) -> Packet<'static> {
+        Packet { ts, number, orig_len: 4, source: 0, link: LinkType::ETHERNET, data: b"data" }
+    }
+
+    /// Follows frames 1.. with a script; returns the numbers that went out, in order.
+    fn run(hold: &mut Hold, n: u64, script: impl Fn(&mut Hold, u64)) -> Vec<u64> {
+        let mut out = Vec::new();
+        for f in 1..=n {
+            hold.begin(f);
+            script(hold, f);
+            hold.end(&packet(f, f * 1000), |p| out.push(p.number));
+        }
+        hold.finish(|p| out.push(p.number));
+        out
+    }
+
+    #[test]
+    fn undecided_frames_come_when_selected() {
+        let mut h = Hold::new(u64::MAX / 4, 1 << 20);
+        let out = run(&mut h, 4, |h, f| match f {
+            1 | 2 => h.hold(f),
+            3 => {
+                h.select(1);
+                h.release(2);
+            }
+            _ => h.select(4),
+        });
+        assert_eq!(out, [1, 4]);
+        assert_eq!((h.take_filtered().count(), h.missed, h.len()), (2, 0, 0));
+    }
+
+    #[test]
+    fn blocked_frames_keep_order() {
+        let mut h = Hold::new(u64::MAX / 4, 1 << 20);
+        let out = run(&mut h, 3, |h, f| match f {
+            1 => h.block(f),
+            2 => h.select(f),
+            _ => {
+                h.hold(1);
+                h.unblock(1);
+                h.select(1);
+            }
+        });
+        assert_eq!(out, [1, 2]);
+    }
+
+    #[test]
+    fn what_expires_is_filtered_and_missed_when_selected_later() {
+        let mut h = Hold::new(1500, 1 << 20);
+        let out = run(&mut h, 4, |h, f| if f == 4 { h.select(1) } else { h.hold(f) });
+        assert_eq!((out.len(), h.missed), (0, 1));
+        assert_eq!(h.take_filtered().count(), 4);
+    }
+
+    #[test]
+    fn a_frame_of_two_calls_is_no_miss() {
+        let mut h = Hold::new(u64::MAX / 4, 1 << 20);
+        let out = run(&mut h, 2, |h, f| {
+            if f == 1 {
+                h.hold(1);
+            }
+            h.select(1);
+        });
+        assert_eq!((out, h.missed), (vec![1], 0));
+    }
+
+    #[test]
+    fn bytes_are_bounded() {
+        let mut h = Hold::new(u64::MAX / 4, 3 * (OVERHEAD + 4));
+        run(&mut h, 5, |h, f| {
+            h.hold(f);
+            assert!(h.len() <= 4);
+        });
+    }
+}

@@ -1,0 +1,200 @@
+//! What a call's SDP claims, when it moves and when it is refused (RFC 3264, 4566, 5761, 3605).
+
+use std::hash::{BuildHasher, Hasher};
+
+use foldhash::fast::FixedState;
+use lc_proto::sdp::Session;
+use lc_proto::sip::{Message, StartLine};
+use lc_wire::{Addr, Context};
+
+use crate::call::{Call, Codec, MediaClaim};
+use crate::media::{End, How, Media};
+use crate::slab::Ref;
+
+/// Claims of one call at once.
+pub const MAX_CLAIMS: usize = 64;
+const MAX_CODECS: usize = 64;
+
+/// Hash of a few byte strings: tags, transactions, prints.
+#[must_use]
+pub fn print(parts: &[&[u8]]) -> u64 {
+    let mut h = FixedState::default().build_hasher();
+    for p in parts {
+        h.write_usize(p.len());
+        h.write(p);
+    }
+    h.finish() | 1
+}
+
+/// One session description as it was sent.
+#[derive(Debug)]
+pub struct Said<'a> {
+    /// The call that says it.
+    pub call: Ref,
+    /// VLANs around it.
+    pub context: Context,
+    /// Packet time, ns.
+    pub now: u64,
+    /// Who says it.
+    side: u64,
+    /// Its transaction.
+    transaction: u64,
+    /// Set for what answers an offer, or cannot be refused any more.
+    answer: bool,
+    session: &'a Session,
+}
+
+impl<'a> Said<'a> {
+    /// From the message that carried it.
+    #[must_use]
+    pub fn new(call: Ref, context: Context, now: u64, m: &Message<'_>, session: &'a Session) -> Self {
+        let (side, answer) = match m.start {
+            StartLine::Request { method, .. } => (m.from.tag, method == b"ACK"),
+            StartLine::Response { .. } => (m.to.tag, true),
+        };
+        Self { call, context, now, side: print(&[side]), transaction: transaction(m), answer, session }
+    }
+}
+
+/// The transaction a request or response belongs to, told by who asks and the CSeq number.
+#[must_use]
+pub fn transaction(m: &Message<'_>) -> u64 {
+    print(&[m.from.tag, &m.cseq.unwrap_or(0).to_be_bytes()])
+}
+
+/// Claims what a description names; gives the endpoints that were claimed.
+pub fn apply(media: &mut Media, call: &mut Call, said: &Said<'_>) -> Vec<Ref> {
+    let mut claimed = Vec::new();
+    for (line, m) in (0u8..32).zip(&said.session.media) {
+        for map in &m.rtpmap {
+            remember(call, map.payload_type, &map.name, map.clock);
+        }
+        if m.port == 0 {
+            if said.answer {
+                refuse_line(media, call, said, line);
+            }
+            continue;
+        }
+        let Some(ip) = m.addr else { continue };
+        let rtp = m.proto.to_ascii_uppercase().contains("RTP");
+        let named = |addr: Addr, port| (End { context: said.context, addr, port }, if rtp { How::Named } else { How::NamedOther });
+        let mut ends = Vec::new();
+        for k in 0..m.count.clamp(1, 8) {
+            ends.push(named(ip.into(), m.port.saturating_add(2 * k)));
+            if rtp && m.rtcp.is_none() && !(said.answer && m.rtcp_mux) {
+                let end = End { context: said.context, addr: ip.into(), port: m.port.saturating_add(2 * k + 1) };
+                ends.push((end, How::ImpliedRtcp));
+            }
+        }
+        if let Some((addr, port)) = m.rtcp.filter(|(_, port)| *port != 0) {
+            ends.push(named(addr.unwrap_or(ip).into(), port));
+        }
+        ends.extend(m.candidates.iter().take(16).map(|(addr, port)| named((*addr).into(), *port)));
+        ends.retain(|(e, _)| !e.addr.is_unspecified() && e.port != 0);
+        if ends.is_empty() {
+            continue; // on hold by 0.0.0.0: the endpoints stay as they were
+        }
+        leave_others(media, call, said, line, &ends);
+        for (end, how) in ends {
+            claimed.extend(claim(media, call, said, (line, m.rtcp_mux), end, how));
+        }
+        if said.answer && m.rtcp_mux {
+            drop_implied(media, call, said, line);
+        }
+    }
+    claimed
+}
+
+fn remember(call: &mut Call, payload_type: u8, name: &str, rate: u32) {
+    let codec = Codec { payload_type, name: name.into(), rate };
+    if let Some(known) = call.codecs.iter_mut().find(|c| c.payload_type == payload_type) {
+        *known = codec;
+    } else if call.codecs.len() < MAX_CODECS {
+        call.codecs.push(codec);
+    }
+}
+
+fn claim(media: &mut Media, call: &mut Call, said: &Said<'_>, (line, mux): (u8, bool), end: End, how: How) -> Option<Ref> {
+    let mine: Vec<Ref> = call.claims.iter().map(|c| c.at).collect();
+    let at = media.claim(end, said.call, how, &mine, said.now);
+    let implied = how == How::ImpliedRtcp;
+    let same = |c: &&mut MediaClaim| c.side == said.side && c.line == line && c.end == end;
+    if let Some(c) = call.claims.iter_mut().find(same) {
+        (c.at, c.leaving, c.mux, c.implied) = (at, None, mux, implied);
+        if said.answer {
+            c.offered = None;
+        }
+        return Some(at);
+    }
+    if call.claims.len() >= MAX_CLAIMS {
+        let old = call.claims.remove(0);
+        if !call.claims.iter().any(|c| c.end == old.end) {
+            media.unclaim(old.at, said.call);
+        }
+    }
+    let offered = (!said.answer).then_some(said.transaction);
+    call.claims.push(MediaClaim { end, at, side: said.side, line, offered, leaving: None, implied, mux });
+    Some(at)
+}
+
+/// The same side's other endpoints for a line: left at once by an answer, by an offer when it is accepted.
+fn leave_others(media: &mut Media, call: &mut Call, said: &Said<'_>, line: u8, ends: &[(End, How)]) {
+    let mut left = Vec::new();
+    for c in &mut call.claims {
+        if c.side == said.side && c.line == line && !ends.iter().any(|(e, _)| *e == c.end) {
+            if said.answer {
+                left.push(c.at);
+            } else {
+                c.leaving = Some(said.transaction);
+            }
+        }
+    }
+    left.into_iter().for_each(|at| media.drain(at, said.call));
+}
+
+/// An answer with port 0: the other side's endpoints of that line are not used.
+fn refuse_line(media: &mut Media, call: &mut Call, said: &Said<'_>, line: u8) {
+    give_up(media, call, said.call, |c| c.line == line && c.side != said.side);
+}
+
+fn drop_implied(media: &mut Media, call: &mut Call, said: &Said<'_>, line: u8) {
+    let offered_mux = call.claims.iter().any(|c| c.line == line && c.side != said.side && c.mux);
+    if offered_mux {
+        let gone: Vec<End> = call.claims.iter().filter(|c| c.line == line && c.implied).map(|c| c.end).collect();
+        call.claims.retain(|c| !(c.line == line && c.implied));
+        gone.into_iter().for_each(|end| media.unclaim_implied(end, said.call));
+    }
+}
+
+/// Ends the claims that `which` names, unless another claim of the call holds the same endpoint.
+fn give_up(media: &mut Media, call: &mut Call, of: Ref, which: impl Fn(&MediaClaim) -> bool) {
+    let gone: Vec<MediaClaim> = call.claims.iter().filter(|c| which(c)).copied().collect();
+    call.claims.retain(|c| !which(c));
+    for c in gone {
+        if !call.claims.iter().any(|k| k.end == c.end) {
+            media.unclaim(c.at, of);
+        }
+    }
+}
+
+/// The final response to an offer: accepted, what it left drains; refused, what it named is given up.
+pub fn settle(media: &mut Media, call: &mut Call, of: Ref, transaction: u64, accepted: bool) {
+    if !accepted {
+        give_up(media, call, of, |c| c.offered == Some(transaction));
+        call.claims.iter_mut().filter(|c| c.leaving == Some(transaction)).for_each(|c| c.leaving = None);
+        return;
+    }
+    let mut left = Vec::new();
+    for c in &mut call.claims {
+        if c.offered == Some(transaction) {
+            c.offered = None;
+        }
+        if c.leaving == Some(transaction) {
+            c.leaving = None;
+            left.push((c.at, c.end));
+        }
+    }
+    for (at, _) in left {
+        media.drain(at, of);
+    }
+}

@@ -1,0 +1,116 @@
+//! Records: what Python gets instead of packets. Names as in docs/reference/records.md.
+
+use lc_wire::Addr;
+
+use crate::defrag::FrameId;
+use crate::rtp_stats::RtpStats;
+
+/// How a SIP message travelled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Transport {
+    /// A datagram.
+    Udp,
+    /// A TCP connection.
+    Tcp,
+    /// A WebSocket, RFC 7118.
+    Ws,
+}
+
+impl Transport {
+    /// As records spell it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+            Self::Ws => "ws",
+        }
+    }
+}
+
+/// Addresses and ports of a message or stream.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ends {
+    /// Sender.
+    pub src: Addr,
+    /// Sender's port.
+    pub sport: u16,
+    /// Receiver.
+    pub dst: Addr,
+    /// Receiver's port.
+    pub dport: u16,
+}
+
+/// One SIP message; its bytes are parsed again where it is shown.
+#[derive(Clone, Debug)]
+pub struct SipRecord {
+    /// Capture time of the frame that completed it, ns.
+    pub ts: u64,
+    /// Source of that frame.
+    pub source: u16,
+    /// Frames that carried it, in the order they came; the last one completed it.
+    pub frames: Vec<FrameId>,
+    /// Where from and to.
+    pub ends: Ends,
+    /// How.
+    pub transport: Transport,
+    /// Whether the same message had come before.
+    pub retransmission: bool,
+    /// The message.
+    pub bytes: Box<[u8]>,
+}
+
+/// One RTP stream at its end.
+#[derive(Clone, Debug)]
+pub struct StreamRecord {
+    /// Source of the call's first frame.
+    pub source: u16,
+    /// Frame number where the call began.
+    pub frame: u64,
+    /// Where from and to.
+    pub ends: Ends,
+    /// Its call.
+    pub call_id: Box<[u8]>,
+    /// Codec name, from SDP or the static types of RFC 3551; empty: unknown.
+    pub codec: Box<str>,
+    /// Statistics.
+    pub stats: RtpStats,
+}
+
+/// One call at its end.
+#[derive(Clone, Debug)]
+pub struct CallRecord {
+    /// Source of its first frame.
+    pub source: u16,
+    /// Number of its first frame.
+    pub frame: u64,
+    /// Call-ID.
+    pub call_id: Box<[u8]>,
+    /// User part of From.
+    pub from_user: Box<[u8]>,
+    /// User part of To.
+    pub to_user: Box<[u8]>,
+    /// How it stood.
+    pub state: &'static str,
+    /// First INVITE, first 18x, 2xx, end: capture times, ns.
+    pub times: [Option<u64>; 4],
+    /// INVITE (the last one after 401 or 407) to the first 18x, ns.
+    pub pdd: Option<u64>,
+    /// Final status of the INVITE.
+    pub status: Option<u16>,
+    /// SSRCs of its streams.
+    pub streams: Vec<u32>,
+    /// Frames of the call.
+    pub packets: u64,
+}
+
+/// What a line tells.
+#[derive(Clone, Debug)]
+pub enum Record {
+    /// A SIP message.
+    Sip(Box<SipRecord>),
+    /// A stream's end.
+    Stream(Box<StreamRecord>),
+    /// A call's end.
+    Call(Box<CallRecord>),
+}
