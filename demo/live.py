@@ -1,4 +1,4 @@
-"""Runs `lippycat sniff voip` onto lc0 with a real tcpdump beside it, and scrapes its metrics."""
+"""Runs `lippycat sniff voip` onto a virtual interface with a real tcpdump beside it, and scrapes its metrics."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_for(what: str, ready: Callable[[], bool], process: subprocess.Popen[str] | None = None) -> None:
+def wait_for(what: str, ready: Callable[[], bool], process: subprocess.Popen[bytes] | None = None) -> None:
     """Wait until `ready`, or until the process has ended; DemoError after PATIENCE seconds."""
     until = time.monotonic() + PATIENCE
     while not ready():
@@ -56,12 +56,41 @@ def wait_for(what: str, ready: Callable[[], bool], process: subprocess.Popen[str
         time.sleep(0.05)
 
 
-def device_is_up() -> bool:
-    """Whether lc0 exists in lc-ns, and is up."""
-    shown = subprocess.run(
-        ["ip", "-n", NETNS, "-o", "link", "show", DEVICE], capture_output=True, text=True, check=False
-    )
+def device_is_up(netns: str, device: str) -> bool:
+    """Whether the device exists in the namespace, and is up."""
+    command = ["ip", "-n", netns, "-o", "link", "show", device]
+    shown = subprocess.run(command, capture_output=True, text=True, check=False)
     return shown.returncode == 0 and re.search(r"<[^>]*\bUP\b", shown.stdout) is not None
+
+
+class Tcpdump:
+    """A tcpdump that reads the device, from the moment it says so."""
+
+    def __init__(self, netns: str, device: str, seen: Path, buffer_kib: int = 65536) -> None:
+        """Start it; `seen` gets what it captures, and a log lies beside it."""
+        self.seen, self.log = seen, seen.with_suffix(".log")
+        command = ["ip", "netns", "exec", netns, "tcpdump", "-i", device, "-n", "-s", "0", "-B", str(buffer_kib)]
+        command += ["-U", "-Z", "root", "-w", str(seen)]
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log)
+
+    def wait_ready(self) -> None:
+        """Wait until it listens."""
+        wait_for("tcpdump", lambda: "listening on" in self.log.read_text(), self.process)
+
+    def stop(self) -> int:
+        """End it; how many frames the kernel dropped before it."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+        self.process.wait(PATIENCE)
+        told = re.search(r"(\d+) packets? dropped by kernel", self.log.read_text())
+        if not told:
+            raise DemoError(f"tcpdump did not say what it dropped: {self.log.read_text().strip()}")
+        return int(told.group(1))
+
+    def frames(self) -> list[bytes]:
+        """What it saw."""
+        return [data for _, data in files.read_pcap(self.seen.read_bytes())]
 
 
 def parse_metrics(page: str) -> dict[str, float]:
@@ -74,13 +103,13 @@ def parse_metrics(page: str) -> dict[str, float]:
     return samples
 
 
-def scrape(port: int) -> dict[str, float]:
-    """One scrape; empty where nobody answers."""
+def page(port: int) -> str:
+    """The metrics page as it is; empty where nobody answers."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-            return parse_metrics(answer.read().decode())
+            return str(answer.read().decode())
     except OSError:
-        return {}
+        return ""
 
 
 def finished(metrics: dict[str, float], total: int) -> bool:
@@ -90,15 +119,11 @@ def finished(metrics: dict[str, float], total: int) -> bool:
     return taken == total and waiting == 0
 
 
-def stop_tcpdump(tcpdump: subprocess.Popen[str], log: Path) -> int:
-    """End tcpdump; how many frames the kernel dropped before it."""
-    if tcpdump.poll() is None:
-        tcpdump.send_signal(signal.SIGINT)
-    tcpdump.wait(PATIENCE)
-    told = re.search(r"(\d+) packets? dropped by kernel", log.read_text())
-    if not told:
-        raise DemoError(f"tcpdump did not say what it dropped: {log.read_text().strip()}")
-    return int(told.group(1))
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Ask a process to end, and wait for it."""
+    if process.poll() is None:
+        process.terminate()
+        process.wait(PATIENCE)
 
 
 def replay(lippycat: Path, capture: Path, user: str, scratch: Path) -> Outcome:
@@ -111,35 +136,30 @@ def replay(lippycat: Path, capture: Path, user: str, scratch: Path) -> Outcome:
     command = [str(lippycat), "sniff", "voip", "-r", str(capture), "--sipuser", user, "--virtual-interface"]
     command += ["--vif-required", "--vif-startup-delay", f"{STARTUP}s"]
     command += ["--metrics-listen", f"127.0.0.1:{port}", "--metrics-linger", f"{LINGER}s"]
-    seen, log, printed = scratch / "seen.pcap", scratch / "tcpdump.log", scratch / "lippycat.log"
+    printed = scratch / "lippycat.log"
     total = len(files.read_pcap(capture.read_bytes()))
-    with printed.open("w") as out, log.open("w") as told:
-        run = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, text=True)
-        tcpdump = None
-        try:
-            try:
-                wait_for(f"{DEVICE} in {NETNS}", device_is_up, run)
-            except DemoError as error:
-                raise DemoError(f"{error}\n{printed.read_text().strip()}") from None
-            reader = ["ip", "netns", "exec", NETNS, "tcpdump", "-i", DEVICE, "-n", "-B", "65536", "-U"]
-            reader += ["-Z", "root", "-w", str(seen)]
-            tcpdump = subprocess.Popen(reader, stdin=subprocess.DEVNULL, stderr=told, text=True)
-            wait_for("tcpdump", lambda: "listening on" in log.read_text(), tcpdump)
-            metrics: dict[str, float] = {}
+    with printed.open("w") as out:
+        run = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+    tcpdump = None
+    metrics: dict[str, float] = {}
 
-            def complete() -> bool:
-                nonlocal metrics
-                metrics = scrape(port) or metrics
-                return finished(metrics, total) or run.poll() is not None
+    def complete() -> bool:
+        nonlocal metrics
+        metrics = parse_metrics(page(port)) or metrics
+        return finished(metrics, total) or run.poll() is not None
 
-            wait_for("the replay", complete)
-            time.sleep(0.5)
-            drops = stop_tcpdump(tcpdump, log)
-            status = run.wait(PATIENCE)
-        finally:
-            for process in (tcpdump, run):
-                if process is not None and process.poll() is None:
-                    process.terminate()
-                    process.wait(PATIENCE)
-    frames = [data for _, data in files.read_pcap(seen.read_bytes())]
-    return Outcome(command, status, printed.read_text(), frames, seen, drops, metrics)
+    try:
+        wait_for(f"{DEVICE} in {NETNS}", lambda: device_is_up(NETNS, DEVICE), run)
+        tcpdump = Tcpdump(NETNS, DEVICE, scratch / "seen.pcap")
+        tcpdump.wait_ready()
+        wait_for("the replay", complete)
+        time.sleep(0.5)
+        drops = tcpdump.stop()
+        status = run.wait(PATIENCE)
+    except DemoError as error:
+        raise DemoError(f"{error}\n{printed.read_text()}".strip()) from None
+    finally:
+        if tcpdump is not None:
+            end(tcpdump.process)
+        end(run)
+    return Outcome(command, status, printed.read_text(), tcpdump.frames(), tcpdump.seen, drops, metrics)

@@ -8,6 +8,7 @@ endpoint (in its VLAN; RTCP on the next port) that the call's SDP announced, fro
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 from collections import defaultdict
 from collections.abc import Iterator
@@ -16,8 +17,9 @@ from pathlib import Path
 
 USERS = ("sip.from.user", "sip.to.user", "sip.r-uri.user", "sip.pai.user")
 PARTS = ("tcp.segment", "ip.fragment", "ipv6.fragment")
-SIGNALLING = ("frame.number", "vlan.id", "tcp.stream", "sip.Call-ID", "sdp.connection_info.address", "sdp.media.port")
-DATAGRAM = ("frame.number", "vlan.id", "ip.src", "ip.dst", "ipv6.src", "ipv6.dst", "udp.srcport", "udp.dstport")
+TAGS = ("ieee8021ad.id", "vlan.id")
+SIGNALLING = ("frame.number", "tcp.stream", "sip.Call-ID", "sdp.connection_info.address", "sdp.media.port")
+DATAGRAM = ("frame.number", "ip.src", "ip.dst", "ipv6.src", "ipv6.dst", "udp.srcport", "udp.dstport")
 Endpoint = tuple[str, str, int]
 """(VLAN identifiers, address, port)"""
 
@@ -48,13 +50,13 @@ def fields(capture: Path, display_filter: str, names: tuple[str, ...]) -> Iterat
 def calls(capture: Path) -> dict[str, Call]:
     """All calls by Call-ID."""
     found: dict[str, Call] = defaultdict(Call)
-    for row in fields(capture, "sip", SIGNALLING + USERS + PARTS):
+    for row in fields(capture, "sip", SIGNALLING + USERS + PARTS + TAGS):
         for call_id in set(row["sip.Call-ID"]):
             call = found[call_id]
             call.frames.update(int(n) for n in row["frame.number"] + [n for part in PARTS for n in row[part]])
             call.users.update(user.lower() for name in USERS for user in row[name])
             call.streams.update(row["tcp.stream"])
-            vlan = ",".join(row["vlan.id"])
+            vlan = ",".join(row[TAGS[0]] + row[TAGS[1]])
             for address in row["sdp.connection_info.address"]:
                 call.endpoints.update((vlan, address, int(port)) for port in row["sdp.media.port"])
     return dict(found)
@@ -86,10 +88,34 @@ def media(capture: Path, own: list[Call]) -> set[int]:
             for used in (port, port + 1):
                 spans[vlan, address, used].append((min(call.frames), max(call.frames)))
     found = set()
-    for row in fields(capture, "udp && !sip && !icmp", DATAGRAM):
-        number, vlan = int(row["frame.number"][0]), ",".join(row["vlan.id"])
+    for row in fields(capture, "udp && !sip && !icmp", DATAGRAM + TAGS):
+        number, vlan = int(row["frame.number"][0]), ",".join(row[TAGS[0]] + row[TAGS[1]])
         for side, name in (("src", "udp.srcport"), ("dst", "udp.dstport")):
             address = (row[f"ip.{side}"] + row[f"ipv6.{side}"])[0]
             if any(first <= number <= last for first, last in spans.get((vlan, address, int(row[name][0])), ())):
                 found.add(number)
     return found
+
+
+def spans(numbers: list[int]) -> list[str]:
+    """Numbers in order as text: runs as first-last."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return [f"{first}-{last}" if last > first else str(first) for first, last in runs]
+
+
+def main() -> None:
+    """Print the frames of a user's calls; the expectations in tests/cases/ are made so."""
+    parser = argparse.ArgumentParser(prog="python -m demo.oracle", description=__doc__)
+    parser.add_argument("capture", type=Path)
+    parser.add_argument("user")
+    given = parser.parse_args()
+    print("\n".join(spans(extract(given.capture, given.user))))
+
+
+if __name__ == "__main__":
+    main()
