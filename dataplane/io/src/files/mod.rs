@@ -1,0 +1,266 @@
+//! Capture files: pcap and pcapng, as they are or compressed with gzip or zstd, from a file or a pipe.
+//!
+//! A file is read with read(2) in blocks of 256 KiB; packets are slices of that block, and nothing is allocated for
+//! a packet. What a damaged file still holds is read; [`Input::damage`] then says where it ended and why.
+
+mod buffer;
+mod error;
+mod magic;
+mod options;
+mod pcap;
+mod pcapng;
+mod resolution;
+mod stored;
+
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom};
+use std::sync::Arc;
+use std::time::Duration;
+
+use lc_wire::{LinkType, Packet};
+
+use crate::interrupt::{Direction, Interrupt};
+use buffer::Buffer;
+use magic::Kind;
+use pcap::Pcap;
+use pcapng::Pcapng;
+use stored::{Raw, Stored};
+
+pub use error::{Damage, DamageKind, OpenError, OpenProblem};
+
+/// The longest frame that is believed, bytes: libpcap's MAXIMUM_SNAPLEN.
+pub const MAX_FRAME: usize = 262_144;
+
+impl From<io::Error> for DamageKind {
+    fn from(error: io::Error) -> Self {
+        Self::Read(error.to_string())
+    }
+}
+
+/// A packet that was reached: its metadata, and where its bytes are in the buffer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Head {
+    pub ts: u64,
+    orig_len: u32,
+    link: LinkType,
+    at: usize,
+    len: usize,
+}
+
+enum Format {
+    Pcap(Pcap),
+    Pcapng(Pcapng),
+}
+
+/// One open capture.
+pub struct Input {
+    file: Arc<File>,
+    name: String,
+    source: u16,
+    interrupt: Interrupt,
+    size: Option<u64>,
+    /// Offset at which the file was given to us.
+    origin: u64,
+    buffer: Buffer,
+    format: Format,
+    number: u64,
+    ended: bool,
+    damage: Option<Damage>,
+}
+
+impl Input {
+    /// Opens a capture on a descriptor and reads its header. `name` is what messages call it, `source` goes into
+    /// each packet.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is no pcap or pcapng file.
+    #[cfg(unix)]
+    pub fn open(fd: std::os::fd::OwnedFd, name: &str, source: u16) -> Result<Self, OpenError> {
+        Self::open_file(File::from(fd), name, source, &Interrupt::new())
+    }
+
+    /// The same on a file; waiting for a pipe ends when `interrupt` is set.
+    ///
+    /// # Errors
+    /// As [`Input::open`], and when it was interrupted before the header came.
+    pub fn open_file(file: File, name: &str, source: u16, interrupt: &Interrupt) -> Result<Self, OpenError> {
+        let refuse = |problem| OpenError { name: name.to_owned(), problem };
+        let metadata = file.metadata().map_err(|error| refuse(OpenProblem::Io(error)))?;
+        let regular = metadata.is_file();
+        let size = regular.then_some(metadata.len());
+        let origin = if regular { (&file).stream_position().map_err(|e| refuse(OpenProblem::Io(e)))? } else { 0 };
+        let file = Arc::new(file);
+        let raw = Raw::new(file.clone(), interrupt.clone(), regular);
+        let begun = begin(raw, Vec::new()).map_err(|problem| match problem {
+            _ if !regular && interrupt.is_set() => refuse(OpenProblem::Interrupted),
+            problem => refuse(problem),
+        });
+        let (buffer, format) = begun?;
+        let name = name.to_owned();
+        let interrupt = interrupt.clone();
+        let (number, ended, damage) = (0, false, None);
+        Ok(Self { file, name, source, interrupt, size, origin, buffer, format, number, ended, damage })
+    }
+
+    /// The next packet, `None` at the end, at the first damage, or when a pipe's wait was interrupted.
+    #[inline]
+    #[allow(clippy::should_implement_trait)] // the packet borrows from the input
+    pub fn next(&mut self) -> Option<Packet<'_>> {
+        let head = self.advance()?;
+        Some(self.packet(&head))
+    }
+
+    /// Goes on to the next packet.
+    #[inline]
+    pub(crate) fn advance(&mut self) -> Option<Head> {
+        if self.ended {
+            return None;
+        }
+        let next = match &mut self.format {
+            Format::Pcap(pcap) => pcap.advance(&mut self.buffer),
+            Format::Pcapng(pcapng) => pcapng.advance(&mut self.buffer),
+        };
+        match next {
+            Ok(Some(head)) => {
+                self.number += 1;
+                Some(head)
+            }
+            Ok(None) => {
+                self.ended = true;
+                None
+            }
+            Err(kind) => {
+                self.end(kind);
+                None
+            }
+        }
+    }
+
+    /// The packet that `advance` reached last.
+    #[inline]
+    pub(crate) fn packet(&self, head: &Head) -> Packet<'_> {
+        Packet {
+            ts: head.ts,
+            number: self.number,
+            orig_len: head.orig_len,
+            source: self.source,
+            link: head.link,
+            data: self.buffer.slice(head.at, head.len),
+        }
+    }
+
+    #[cold]
+    fn end(&mut self, kind: DamageKind) {
+        self.ended = true;
+        if self.size.is_none() && self.interrupt.is_set() {
+            return;
+        }
+        let compressed = self.buffer.stored.is_compressed();
+        let (kind, offset) = match kind {
+            DamageKind::Read(what) if compressed => (DamageKind::Compression(what), self.buffer.position()),
+            kind => (kind, self.buffer.offset()),
+        };
+        self.damage = Some(Damage { name: self.name.clone(), offset, compressed, packets: self.number, kind });
+    }
+
+    /// Back to the first packet, on the same descriptor.
+    ///
+    /// # Errors
+    /// The input is no regular file, or it is not the capture any more that it was when it was opened.
+    pub fn rewind(&mut self) -> io::Result<()> {
+        if self.size.is_none() {
+            return Err(io::Error::new(io::ErrorKind::NotSeekable, format!("{}: not a regular file", self.name)));
+        }
+        (&*self.file).seek(SeekFrom::Start(self.origin))?;
+        let raw = Raw::new(self.file.clone(), self.interrupt.clone(), true);
+        let memory = self.buffer.take_memory();
+        let begun = begin(raw, memory).map_err(|problem| {
+            self.ended = true;
+            io::Error::other(OpenError { name: self.name.clone(), problem }.to_string())
+        });
+        (self.buffer, self.format) = begun?;
+        (self.number, self.ended, self.damage) = (0, false, None);
+        Ok(())
+    }
+
+    /// Whether the next call of [`Input::next`] is expected to answer without waiting; waits for that up to `limit`.
+    pub fn ready(&self, limit: Duration) -> bool {
+        let buffered = match &self.format {
+            Format::Pcap(pcap) => pcap.has_record(self.buffer.bytes()),
+            Format::Pcapng(pcapng) => pcapng.has_record(self.buffer.bytes()),
+        };
+        self.size.is_some()
+            || self.ended
+            || buffered
+            || self.buffer.is_finished()
+            || self.buffer.stored.has_backlog()
+            || self.interrupt.wait(&self.file, Direction::Read, Some(limit))
+    }
+
+    /// Whether it is a regular file, which can be read twice.
+    #[must_use]
+    pub fn is_regular(&self) -> bool {
+        self.size.is_some()
+    }
+
+    /// Bytes of the file as stored, if it is a regular file.
+    #[must_use]
+    pub fn size(&self) -> Option<u64> {
+        self.size.map(|size| size.saturating_sub(self.origin))
+    }
+
+    /// Bytes of the file as stored that were used.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.buffer.position()
+    }
+
+    /// The name in messages.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The number in [`Packet::source`].
+    #[must_use]
+    pub fn source(&self) -> u16 {
+        self.source
+    }
+
+    /// The link type of all its packets, where the header says it (pcap).
+    #[must_use]
+    pub fn link(&self) -> Option<LinkType> {
+        match &self.format {
+            Format::Pcap(pcap) => Some(pcap.link()),
+            Format::Pcapng(_) => None,
+        }
+    }
+
+    /// Why it ended before its end; one line when displayed.
+    #[must_use]
+    pub fn damage(&self) -> Option<&Damage> {
+        self.damage.as_ref()
+    }
+}
+
+/// Finds out what the file is and reads its header.
+fn begin(raw: Raw, memory: Vec<u8>) -> Result<(Buffer, Format), OpenProblem> {
+    let mut buffer = Buffer::new(Stored::Plain(raw), memory);
+    let mut kind = identify(&mut buffer)?;
+    if let Kind::Compressed(compression) = kind {
+        buffer = buffer.decompress(compression).map_err(OpenProblem::Io)?;
+        kind = identify(&mut buffer)?;
+    }
+    let format = match kind {
+        Kind::Pcap => Format::Pcap(Pcap::open(&mut buffer)?),
+        Kind::Pcapng => Format::Pcapng(Pcapng::open(&mut buffer)?),
+        Kind::Compressed(_) => return Err(OpenProblem::Compression("twofold", "zcat or zstdcat")),
+    };
+    Ok((buffer, format))
+}
+
+fn identify(buffer: &mut Buffer) -> Result<Kind, OpenProblem> {
+    buffer.need(magic::LENGTH).map_err(OpenProblem::Io)?;
+    let head = buffer.bytes();
+    magic::identify(&head[..head.len().min(magic::LENGTH)])
+}
