@@ -40,13 +40,8 @@ def run(arguments: Sequence[str]) -> int:
     except TyperException as error:
         _complain(_usage(error))
         return 2
-    except KeyboardInterrupt:
-        return 0
-    except BrokenPipeError:
-        return 0
-    except MemoryError:
-        _complain("out of memory")
-        return 1
+    except (KeyboardInterrupt, BrokenPipeError):
+        return 0  # the user, or the reader of the output, wanted the end
     except Exception as error:  # noqa: BLE001  the last resort: a user never sees a traceback
         _complain(f"internal error: {type(error).__name__}: {' '.join(str(error).split())}; please report it")
         return 1
@@ -63,4 +58,5 @@ def _usage(error: TyperException) -> str:
 
 def _complain(line: str) -> None:
     """One line on standard error, whatever the text holds."""
-    print("lippycat: " + line.encode("utf-8", "backslashreplace").decode().replace("\n", " "), file=sys.stderr)
+    text = line.encode("utf-8", "backslashreplace").decode().replace("\n", " ")
+    sys.stderr.write(f"lippycat: {text}\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import itertools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,7 +13,7 @@ from lippycatd.config import later
 from lippycatd.errors import NotInThisVersion
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 # Command → the module whose `register(app)` adds it.
 _MODULES = {
@@ -36,7 +36,9 @@ def _version(value: bool) -> None:  # noqa: FBT001  Typer's callback
 
 def _root(
     *,
-    version: bool = typer.Option(False, "--version", help="print the version and end", callback=_version, is_eager=True),
+    version: Annotated[
+        bool, typer.Option("--version", help="print the version and end", callback=_version, is_eager=True)
+    ] = False,
 ) -> None:
     """Follow every SIP call and its media, keep what was asked for, and show it on a virtual interface."""
 
@@ -47,7 +49,7 @@ def refuse_later(app: typer.Typer, commands: dict[str, str], before: str = "") -
         app.command(name, hidden=True, context_settings=_ANY, add_help_option=False)(_refusal(before + name, what))
 
 
-def _refusal(name: str, what: str) -> object:
+def _refusal(name: str, what: str) -> Callable[[], None]:
     def command() -> None:
         raise NotInThisVersion(later.refusal(name, f"this command, which {what}"))
 

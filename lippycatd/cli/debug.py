@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
 import typer
@@ -35,10 +35,12 @@ def _nothing() -> None:
 
 
 def _metrics(
-    url: str = typer.Option(DEFAULT_URL, "--url", help="page to read", metavar="URL"),
-    unix: str | None = typer.Option(None, "--socket", help="Unix socket to read the page from", metavar="PATH"),
+    url: Annotated[str, typer.Option("--url", help="page to read", metavar="URL")] = DEFAULT_URL,
+    unix: Annotated[
+        str | None, typer.Option("--socket", help="Unix socket to read the page from", metavar="PATH")
+    ] = None,
     *,
-    everything: bool = typer.Option(False, "--all", help="show the metrics of the Python process too"),
+    everything: Annotated[bool, typer.Option("--all", help="show the metrics of the Python process too")] = False,
 ) -> None:
     """Read the metrics page of a running process and print it as a table."""
     page = fetch(url, unix)
@@ -73,9 +75,7 @@ def fetch(url: str, unix: str | None) -> str:
         raise UsageError(f"--url: {url!r} is not http://ADDRESS:PORT/metrics")
     where = unix or url
     path = (parts.path or "/metrics") + (f"?{parts.query}" if parts.query else "")
-    connection = (
-        _UnixConnection(unix) if unix else http.client.HTTPConnection(parts.hostname, port, timeout=_TIMEOUT)
-    )
+    connection = _UnixConnection(unix) if unix else http.client.HTTPConnection(parts.hostname, port, timeout=_TIMEOUT)
     try:
         connection.request("GET", path)
         answer = connection.getresponse()

@@ -107,7 +107,7 @@ def with_options(function: Callable[..., None], arguments: Sequence[str]) -> Cal
 def plain_booleans(arguments: Sequence[str]) -> list[str]:
     """Rewrites `--flag=true` and `--flag=false` of flags that can be on and off into what the parser takes."""
     both = {item.flag for item in SETTINGS.values() if item.kind == "bool" and item.option.flags}
-    rewritten = []
+    rewritten: list[str] = []
     for position, argument in enumerate(arguments):
         flag, equals, value = argument.partition("=")
         if argument == "--":

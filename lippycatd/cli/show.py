@@ -55,7 +55,7 @@ def effective(config: Config) -> list[tuple[str, str, str]]:
 
 def _table(rows: list[tuple[str, str, str]]) -> None:
     """The rows under their sections, in columns."""
-    widths = [max(len(row[column].partition(".")[2] if column == 0 else row[column]) for row in rows) for column in (0, 1)]
+    widths = max(len(key.partition(".")[2]) for key, _, _ in rows), max(len(value) for _, value, _ in rows)
     section = ""
     for key, value, origin in rows:
         here, _, field = key.partition(".")

@@ -22,7 +22,7 @@ from lippycatd.config.sections import (
     VirtualInterface,
     Voip,
 )
-from lippycatd.errors import ConfigError, NotInThisVersion
+from lippycatd.errors import ConfigError, NotInThisVersion, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,12 +32,21 @@ _ENV: dict[str, str] = {env: item.key for item in SETTINGS.values() for env in i
 # What Kubernetes sets in every container for a Service of that name.
 _KUBERNETES = re.compile(r"_(SERVICE_HOST|SERVICE_PORT\w*|PORT|PORT_\d+_(TCP|UDP|SCTP)\w*)$")
 
+# pydantic's types of error in words of our own.
+_MUST = {
+    "int_parsing": "be a whole number",
+    "int_from_float": "be a whole number",
+    "float_parsing": "be a number",
+    "bool_parsing": "be true or false",
+    "string_type": "be a single value",
+}
+
 Value = str | bool | list[str]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a value came from: the kind of layer, and the place in words (`file.yaml:3`, an environment name, a flag)."""
+    """Where a value came from: the kind of layer, and the place (`file.yaml:3`, an environment name, a flag)."""
 
     kind: Literal["default", "file", "environment", "flag"]
     where: str = ""
@@ -165,7 +174,7 @@ def _section(section: type[Section], merged: Layer) -> Section:
         raise _refusal(setting, value, origin, dict(first)) from None
 
 
-def _refusal(setting: Setting, value: Value, origin: Origin, detail: dict[str, Any]) -> ConfigError:
+def _refusal(setting: Setting, value: Value, origin: Origin, detail: dict[str, Any]) -> UsageError:
     """One line from pydantic's description of what is wrong."""
     what = f"{setting.key}" if origin.kind == "file" else ""
     place = ": ".join(part for part in (str(origin), what) if part)
@@ -178,10 +187,8 @@ def _refusal(setting: Setting, value: Value, origin: Origin, detail: dict[str, A
         return ConfigError(f"{place}: {wrong!r} is not one of {', '.join(setting.choices)}{hint}")
     if detail["type"] == "value_error":
         return ConfigError(f"{place}: {detail['ctx']['error']}")
-    message = detail["msg"].removeprefix("Input ").removeprefix("should ").replace("a valid integer, unable to parse string as an integer", "a whole number")
-    message = message.replace("a valid number, unable to parse string as a number", "a number")
-    message = message.replace("a valid boolean, unable to interpret input", "true or false")
-    return ConfigError(f"{place}: {setting.show(value) if not isinstance(value, str) else repr(value)} must {message}")
+    must = _MUST.get(detail["type"]) or detail["msg"].removeprefix("Input should ")
+    return ConfigError(f"{place}: {wrong!r} must {must}")
 
 
 def _check_needs(config: Config) -> None:

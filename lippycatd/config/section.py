@@ -1,4 +1,4 @@
-"""What a configuration section is: a frozen model whose fields declare flag, key, environment name, unit and help once."""
+"""A configuration section: a frozen model whose fields declare flag, key, environment name, unit and help once."""
 
 from __future__ import annotations
 

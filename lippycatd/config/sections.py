@@ -198,7 +198,7 @@ class Output(Section):
     write_file: Annotated[
         Text,
         Option(
-            "write the selected packets to this file, - for standard output; .pcapng gives pcapng, else nanosecond pcap",
+            "write the selected packets to this file, or - for standard output; .pcapng gives pcapng, else pcap (ns)",
             ("--write-file", "-w"),
             unit="file",
         ),
@@ -253,9 +253,9 @@ class Logging(Section):
         Literal["auto", "console", "json"],
         Option("auto is console on a terminal and json elsewhere", ("--log-format",)),
     ] = "auto"
-    stats_interval: Annotated[
-        Duration, Ge(0), Option("report the totals so often; 0 for never", unit="duration")
-    ] = 60 * 10**9
+    stats_interval: Annotated[Duration, Ge(0), Option("report the totals so often; 0 for never", unit="duration")] = (
+        60 * 10**9
+    )
 
 
 class Metrics(Section):
@@ -310,9 +310,7 @@ class Run(Section):
     loop: Annotated[
         int, Ge(0), Option("read the files so many times; 0 for ever", ("--loop",), unit="times", keyed=False)
     ] = 1
-    quiet: Annotated[
-        bool, Option("print no records, hints or accounting", ("--quiet", "-q"), keyed=False)
-    ] = False
+    quiet: Annotated[bool, Option("print no records, hints or accounting", ("--quiet", "-q"), keyed=False)] = False
 
 
 SECTIONS: tuple[type[Section], ...] = (Capture, Voip, VirtualInterface, Output, Logging, Metrics, Security, Run)

@@ -11,5 +11,5 @@ from lippycatd.errors import NotInThisVersion
 def main() -> None:
     """The entry point of the `lippycatd` command: this version refuses it by name."""
     what = "the daemon; run `lippycat sniff` instead"
-    print(later.refusal("lippycatd", what), file=sys.stderr)
+    sys.stderr.write(later.refusal("lippycatd", what) + "\n")
     sys.exit(NotInThisVersion.exit_code)

@@ -97,16 +97,12 @@ FAMILIES: tuple[Family, ...] = (
     Family(_COUNTER, "packets_selected", "Packets that were asked for", ("source",), _source("selected")),
     Family(_COUNTER, "packets_filtered", "Packets that were not asked for", ("source",), _source("filtered")),
     Family(_GAUGE, "packets_held", "Packets that are not decided yet", ("source",), _source("held")),
-    Family(
-        _COUNTER, "packets_dropped", "Packets dropped on the line", ("source", "stage", "reason"), _source_drops
-    ),
+    Family(_COUNTER, "packets_dropped", "Packets dropped on the line", ("source", "stage", "reason"), _source_drops),
     Family(_COUNTER, "sink_offered_packets", "Packets offered to a sink", ("sink",), _sink("offered")),
     Family(_COUNTER, "sink_written_packets", "Packets a sink has written", ("sink",), _sink("written")),
     Family(_GAUGE, "sink_queued_packets", "Packets that wait in a sink", ("sink",), _sink("queued")),
     Family(_COUNTER, "sink_dropped_packets", "Packets a sink has dropped", ("sink", "reason"), _sink_drops),
-    Family(
-        _COUNTER, "vif_injected_packets", "Packets written to the interface", ("vif",), _vif("injected_packets")
-    ),
+    Family(_COUNTER, "vif_injected_packets", "Packets written to the interface", ("vif",), _vif("injected_packets")),
     Family(_COUNTER, "vif_injected_bytes", "Bytes written to the interface", ("vif",), _vif("injected_bytes")),
     Family(_COUNTER, "vif_dropped_packets", "Packets not shown on the interface", ("vif", "reason"), _vif_drops),
     Family(_COUNTER, "vif_errors", "Errors of the interface", ("vif", "reason"), _vif_errors),
@@ -124,14 +120,10 @@ FAMILIES: tuple[Family, ...] = (
         lambda stats: (((name,), count) for name, count in stats.get("tables", {}).items()),
     ),
     Family(_COUNTER, "table_evictions", "Entries removed from a table", ("table", "reason"), _pairs("evictions")),
-    Family(
-        _GAUGE, "reassembly_streams", "TCP streams by state", ("state",), _states("reassembly", "streams")
-    ),
+    Family(_GAUGE, "reassembly_streams", "TCP streams by state", ("state",), _states("reassembly", "streams")),
     Family(_GAUGE, "reassembly_bytes", "Bytes that wait for a gap to close", (), _one("reassembly", "bytes")),
     Family(_COUNTER, "decode_refusals", "Frames that a layer refused", ("layer", "reason"), _pairs("refusals")),
-    Family(
-        _COUNTER, "hold_missed_packets", "Expired packets whose call was selected later", (), _one("hold_missed")
-    ),
+    Family(_COUNTER, "hold_missed_packets", "Expired packets whose call was selected later", (), _one("hold_missed")),
     Family(
         _COUNTER, "shared_segments", "TCP segments kept that also carry other users' bytes", (), _one("shared_segments")
     ),

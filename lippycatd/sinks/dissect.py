@@ -9,12 +9,15 @@ import dpkt
 
 from lippycatd.sinks.text import printable
 
-_ETHERNET, _PPP, _PPP_HDLC, _SLL, _SLL2 = 1, 9, 50, 113, 276
+# LINKTYPE_ numbers
+_DPKT = {1: dpkt.ethernet.Ethernet, 113: dpkt.sll.SLL, 276: dpkt.sll2.SLL2}
+_PPP_LINKS = (9, 50)
 _LOOPBACK = (0, 108)
 _RAW = (12, 14, 101, 228, 229)
 _BROKEN = (dpkt.Error, ValueError, IndexError, KeyError, TypeError, AttributeError, struct.error, OverflowError)
 _FLAGS = (("F", 0x01), ("S", 0x02), ("R", 0x04), ("P", 0x08), ("U", 0x20), ("E", 0x40), ("W", 0x80))
 _ACK = 0x10
+_FRAGMENT = 44  # the IPv6 fragment header, RFC 8200 section 4.5
 _TCP_OPTIONS = {0: "eol", 1: "nop", 2: "mss", 3: "wscale", 4: "sackOK", 5: "sack", 8: "TS"}
 _ICMP = {0: "echo reply", 3: "unreachable", 5: "redirect", 8: "echo request", 11: "time exceeded"}
 _ICMP6 = {
@@ -43,15 +46,11 @@ def info(link: int, frame: bytes, protocol: str) -> str:
 
 def _network(link: int, frame: bytes) -> Any:  # noqa: ANN401  dpkt has no types
     """The network layer of a frame: an IP packet, ARP, or bytes."""
-    if link == _ETHERNET:
-        return dpkt.ethernet.Ethernet(frame).data
-    if link == _SLL:
-        return dpkt.sll.SLL(frame).data
-    if link == _SLL2:
-        return dpkt.sll2.SLL2(frame).data
+    if link in _DPKT:
+        return _DPKT[link](frame).data
     if link in _LOOPBACK:
         return _ip(frame[4:])
-    if link in (_PPP, _PPP_HDLC):
+    if link in _PPP_LINKS:
         return _ppp(frame)
     if link in _RAW:
         return _ip(frame)
@@ -111,7 +110,7 @@ def _transport(packet: Any, protocol: str) -> str:  # noqa: ANN401
         return f"ICMP6, {_ICMP6.get(data.type, f'type {data.type}')}, length {len(bytes(data))}"
     number = packet.p
     name = {6: "tcp", 17: "udp", 1: "icmp", 58: "icmp6"}.get(number)
-    fragment = bool(getattr(packet, "offset", 0) or 44 in getattr(packet, "extension_hdrs", {}))
+    fragment = bool(getattr(packet, "offset", 0) or _FRAGMENT in getattr(packet, "extension_hdrs", {}))
     word = f"{name} fragment" if name and fragment else name or f"ip-proto-{number}"
     return f"{word}, length {len(bytes(data))}"
 

@@ -15,9 +15,7 @@ The interface lives until it is closed, or the process ends.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import os
 import sys
 from typing import TYPE_CHECKING, Any, Self
 
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
 
     from lippycatd import _dataplane, privileged
 
-HELPER_SOCKET = "/run/lippycat/helper.sock"
 ETHERNET = 1
 
 
@@ -46,13 +43,18 @@ class Device:
         tcpdump = f"tcpdump -i {self.vif.name}"
         return f"ip netns exec {self.vif.netns} {tcpdump}" if self.vif.netns else tcpdump
 
+    def close(self) -> None:
+        """Gives the interface up; waits until the helper has removed what it made. The sink must be closed before."""
+        self.vif.close()
+        self.helper.close()
+
     def sink(self, section: VifSection, *, blocking: bool = True) -> _dataplane.VifSink:
         """The core's sink on this device; it owns the descriptor and starts its thread when it is used."""
         from lippycatd import _dataplane  # noqa: PLC0415  loaded once it is known to be used
 
         return _dataplane.VifSink(
             name=self.vif.name,
-            fd=self.vif.fd,
+            fd=self.vif.take_fd(),
             kind=self.vif.kind,
             mtu=self.vif.mtu,
             buffer_size=section.buffer_size,
@@ -67,10 +69,10 @@ class Device:
 def create(section: VifSection) -> Device:
     """Asks the helper for the interface that the section describes. Raises PrivilegeError with one line.
 
-    With the helper's service its policy decides; otherwise root executes a helper for exactly this interface.
+    The helper's service is asked where it is running; else root executes a helper for exactly this interface.
     """
     if sys.platform != "linux":
-        raise PrivilegeError(f"--virtual-interface: needs Linux, and this is {sys.platform}")
+        raise PrivilegeError(f"--virtual-interface: needs Linux, and this is {sys.platform}; write a file with -w")
     from lippycatd import privileged  # noqa: PLC0415  needs lippycat_helper, which only Linux has
 
     request = privileged.VifRequest(
@@ -80,19 +82,11 @@ def create(section: VifSection) -> Device:
         mtu=section.mtu,
         txqueuelen=section.txqueuelen,
     )
-    if os.path.exists(HELPER_SOCKET):  # noqa: PTH110
-        helper = privileged.connect(HELPER_SOCKET)
-    elif os.geteuid() == 0:
-        helper = privileged.execute(request)
-    else:
-        raise PrivilegeError(
-            f"--virtual-interface: needs root (sudo), or the helper's service at {HELPER_SOCKET}, which is not there"
-        )
+    helper = privileged.acquire(request)
     try:
         return Device(helper.create(), helper)
     except BaseException:
-        with contextlib.suppress(OSError):
-            helper.close()
+        helper.close()
         raise
 
 
@@ -155,7 +149,7 @@ class VirtualInterface:
         """Writes what is queued (or drops it), removes the interface, and gives the final counters. May be repeated."""
         if self._last is None:
             self._last = Statistics.of(self._sink.close(drain))
-            self._device.helper.close()
+            self._device.close()
         return self._last
 
     def __enter__(self) -> Self:

@@ -31,9 +31,7 @@ def open_inputs(names: Iterable[str], runs_as: identity.Identity) -> list[Input]
     opened: list[Input] = []
     try:
         for name in names:
-            if name == STANDARD_INPUT and any(item.name == name for item in opened):
-                raise UsageError("--read-file: standard input can be read only once")
-            fd = _standard_input() if name == STANDARD_INPUT else _open(name, runs_as)
+            fd = _standard_input(opened) if name == STANDARD_INPUT else _open(name, runs_as)
             opened.append(Input(name, fd, stat.S_ISREG(os.fstat(fd).st_mode)))
     except BaseException:
         close_inputs(opened)
@@ -54,7 +52,9 @@ def check_loops(inputs: Iterable[Input], loops: int) -> None:
             raise UsageError(f"--loop: {item.name} is a pipe and cannot be read again; save it to a file first")
 
 
-def _standard_input() -> int:
+def _standard_input(opened: list[Input]) -> int:
+    if any(item.name == STANDARD_INPUT for item in opened):
+        raise UsageError("--read-file -: standard input can be read only once")
     try:
         fd = os.dup(0)
     except OSError:

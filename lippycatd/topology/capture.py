@@ -30,7 +30,7 @@ def run(config: Config, runs_as: Identity, *, voip: bool) -> int:
         opened = build.open_all(plan, runs_as)
         with contextlib.ExitStack() as cleanup:
             if opened.device is not None:
-                cleanup.callback(opened.device.helper.close)
+                cleanup.callback(opened.device.close)
             preload.everything(plan)
             build.confine(opened, runs_as)
             return _confined(opened, stop, log)
@@ -45,7 +45,7 @@ def _confined(opened: build.Opened, stop: Stop, log: FilteringBoundLogger) -> in
     line = build.line(opened)
     page = build.serve(opened, line)
     if opened.device is not None and not config.run.quiet:
-        print(opened.device.hint, file=sys.stderr, flush=True)
+        sys.stderr.write(f"{opened.device.hint}\n")
     wanted = not config.run.quiet and not (opened.plan.records and standard_output_is_terminal())
     runner = Runner(line, stop, log, Bars(sys.stderr, wanted=wanted), _writer(opened.plan))
     stats = runner.run(config.logging.stats_interval)
