@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from typing import Any, ClassVar, get_args, get_origin
+from typing import TYPE_CHECKING, Any, ClassVar, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from lippycatd.config import units
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 ENV_PREFIX = "LIPPYCAT_"
 
@@ -86,16 +89,24 @@ class Setting:
 
 
 def split(value: object) -> object:
-    """Comma separated words as a tuple; given as a list, each item may hold several."""
-    items = [value] if isinstance(value, str) else value
+    """Comma separated words as a tuple; given as a list, each item may hold several. ValueError for an empty word."""
+    items = [value] if isinstance(value, str) and value else value or ()
     if not isinstance(items, (list, tuple)):
         return items
-    return tuple(word.strip() for item in items for word in str(item).split(",") if word.strip())
+    return _filled([word.strip() for item in items for word in str(item).split(",")])
 
 
 def _items(value: object) -> object:
     """One or several values that are never split."""
-    return (value,) if isinstance(value, str) else value
+    items = [value] if isinstance(value, str) and value else value or ()
+    return _filled(items) if isinstance(items, (list, tuple)) else items
+
+
+def _filled(items: Sequence[object]) -> tuple[object, ...]:
+    if "" in items:
+        msg = "holds an empty value"
+        raise ValueError(msg)
+    return tuple(items)
 
 
 Duration = typing.Annotated[int, BeforeValidator(units.duration)]

@@ -148,14 +148,14 @@ def _create(name: str, path: str) -> int:
         except FileExistsError:
             fd = os.open(path, flags, MODE)
     except (FileNotFoundError, NotADirectoryError):
-        raise UsageError(f"--write-file: {name}: its directory does not exist; make it first") from None
+        raise NotPossible(f"--write-file: {name}: its directory does not exist; make it first") from None
     except IsADirectoryError:
-        raise UsageError(f"--write-file: {name}: is a directory") from None
+        raise NotPossible(f"--write-file: {name}: is a directory") from None
     except PermissionError:
         raise NotPossible(f"--write-file: {name}: not writable; check its permissions") from None
     except OSError as error:
         if _is_link(path):
-            raise UsageError(f"--write-file: {name}: is a symbolic link, which is never followed") from None
+            raise NotPossible(f"--write-file: {name}: is a symbolic link, which is never followed") from None
         raise NotPossible(f"--write-file: {name}: {error.strerror}") from None
     return fd
 

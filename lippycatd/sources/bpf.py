@@ -47,5 +47,5 @@ def compile_one(expression: str, link: int = ETHERNET, snaplen: int = SNAPLEN) -
         compiled = pcapy.compile(_COMPILED_AS[link], snaplen, expression, 1, _NETMASK_UNKNOWN)
     except (pcapy.PcapError, ValueError) as error:
         reason = " ".join(str(error).split()).removeprefix("can't parse filter expression: ")
-        raise ConfigError(f"--filter: {expression!r}: {reason}") from None
+        raise ConfigError(f"filter {expression!r}: {reason}") from None
     return [(int(code), int(jt), int(jf), int(k)) for code, jt, jf, k in compiled.get_bpf()]

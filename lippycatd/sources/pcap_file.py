@@ -27,7 +27,7 @@ class Input:
 
 
 def open_inputs(names: Iterable[str], runs_as: identity.Identity) -> list[Input]:
-    """Opens every input, in order. Raises UsageError for what is not there, NotPossible for what may not be read."""
+    """Opens every input, in order. Raises NotPossible for what cannot be had."""
     opened: list[Input] = []
     try:
         for name in names:
@@ -73,16 +73,16 @@ def _open(name: str, runs_as: identity.Identity) -> int:
         with identity.opening(name, runs_as):
             fd = os.open(identity.expand(name, runs_as), os.O_RDONLY | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
-        raise UsageError(f"--read-file: {name}: no such file") from None
+        raise NotPossible(f"--read-file: {name}: no such file") from None
     except PermissionError:
         raise NotPossible(f"--read-file: {name}: not readable; check its permissions") from None
     except OSError as error:
-        raise UsageError(f"--read-file: {name}: {error.strerror}") from None
+        raise NotPossible(f"--read-file: {name}: {error.strerror}") from None
     mode = os.fstat(fd).st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode) or _is_socket(mode)):
         os.close(fd)
         what = "a directory" if stat.S_ISDIR(mode) else "a device"
-        raise UsageError(f"--read-file: {name}: is {what}, not a capture file")
+        raise NotPossible(f"--read-file: {name}: is {what}, not a capture file")
     return fd
 
 

@@ -41,8 +41,8 @@ class Plan:
 def plan(config: Config, *, voip: bool) -> Plan:
     """Checks that the settings make sense together; UsageError or NotInThisVersion with one line otherwise."""
     if not config.capture.read_file:
-        what = "live capture: name capture files with --read-file"
-        raise NotInThisVersion(later.refusal("nothing to read", what))
+        what = "live capture"
+        raise NotInThisVersion(later.refusal("nothing to read: name a capture file with --read-file", what))
     write = pcap.target(config)
     records: Literal["packet", "voip"] | None = None
     if config.given("output.format") or not (write or config.virtual_interface.enabled or config.run.quiet):
