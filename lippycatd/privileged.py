@@ -20,7 +20,7 @@ import select
 import socket
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -68,7 +68,8 @@ class Vif:
     """A device that is up, and its descriptor.
 
     netns_dev and netns_inode identify its namespace. `existing` says that the service
-    had kept it from an earlier run. What else is held ends with `close`.
+    had kept it from an earlier run. The guard is a descriptor that is held, not used: the
+    device's packet drop ends with it.
     """
 
     name: str
@@ -81,7 +82,7 @@ class Vif:
     netns_inode: int
     existing: bool
     fd: int
-    held: list[int] = field(default_factory=list, repr=False)
+    guard: int = -1
 
     def take_fd(self) -> int:
         """Hand the descriptor over: who takes it closes it."""
@@ -103,11 +104,9 @@ class Vif:
         return (info.st_dev, info.st_ino) == (self.netns_dev, self.netns_inode)
 
     def close(self) -> None:
-        """Close the descriptor, unless it was taken, and what is held with it."""
-        if self.fd >= 0:
-            os.close(self.take_fd())
-        while self.held:
-            os.close(self.held.pop())
+        """Close the descriptor, unless it was taken, and the guard."""
+        _close_all([fd for fd in (self.fd, self.guard) if fd >= 0])
+        self.fd = self.guard = -1
 
 
 class Helper:
@@ -145,7 +144,7 @@ class Helper:
         except BaseException:
             self.close()
             raise
-        _close_all(fds)
+        self._lease = _named(reply, fds)
         if (reply.operation, reply.status) != (Operation.GREETING, Status.OK):
             self.close()
             raise PrivilegeError(reply.text or "the helper did not greet: update lippycat and its helper")
@@ -158,18 +157,17 @@ class Helper:
     def create(self) -> Vif:
         """Get the device, made and up; raises PrivilegeError with one line."""
         reply, fds = self._ask(Operation.CREATE, Kind[self.request.kind.upper()])
-        got = dict(zip([d for d in Descriptor if d in reply.descriptors], fds, strict=False))
-        if len(got) != len(fds) or len(fds) != reply.descriptors.bit_count() or (Descriptor.DEVICE not in got):
-            _close_all(fds)
-            raise PrivilegeError("the helper sent other descriptors than it announced")
-        self._close_lease()
+        got = _named(reply, fds)
+        if Descriptor.DEVICE not in got:
+            _close_all(list(got.values()))
+            raise PrivilegeError("the helper sent no device: update lippycat and its helper")
         device, guard = got.pop(Descriptor.DEVICE), got.pop(Descriptor.GUARD, -1)
-        self._lease = got
+        _close_all(list(got.values()))
         vif = Vif(
             self.request.name, self.request.netns, self.request.kind,
             reply.mtu, reply.txqueuelen, reply.ifindex,
             reply.netns_dev, reply.netns_inode, reply.existing,
-            device, [guard] if guard >= 0 else [],
+            device, guard,
         )  # fmt: skip
         self._check_as_asked(vif)
         return vif
@@ -199,9 +197,10 @@ class Helper:
         lease, self._lease = self._lease, {}
         if Descriptor.ALIVE in lease:
             os.close(lease.pop(Descriptor.ALIVE))
-        done = lease.get(Descriptor.DONE)
-        if done is not None and select.select([done], [], [], _END_SECONDS)[0]:
-            os.read(done, 1)
+        if Descriptor.DONE in lease:
+            poll = select.poll()
+            poll.register(lease[Descriptor.DONE], select.POLLIN)
+            poll.poll(_END_SECONDS * 1000)
         _close_all(list(lease.values()))
 
     def _check_as_asked(self, vif: Vif) -> None:
@@ -361,6 +360,15 @@ def _holders(name: str) -> list[int]:
             if f"iff:\t{name}\n" in info.read_text():
                 found.add(int(info.parts[2]))
     return sorted(found)
+
+
+def _named(reply: Reply, fds: list[int]) -> dict[Descriptor, int]:
+    """Say which descriptor is which; none is kept when their number is not as announced."""
+    names = [each for each in Descriptor if each in reply.descriptors]
+    if len(names) != len(fds):
+        _close_all(fds)
+        return {}
+    return dict(zip(names, fds, strict=True))
 
 
 def _close_all(fds: list[int]) -> None:

@@ -13,7 +13,7 @@ from lippycat_helper.boot import boot
 from lippycat_helper.operations import Helper
 from lippycat_helper.policy import one_device, read
 from lippycat_helper.report import HelperError, say
-from lippycat_helper.server import Service, greet, listening, serve_one
+from lippycat_helper.server import Service, greet, listening, refuse, serve_one
 from lippycat_helper.wire import Kind
 
 _NOT_POSSIBLE = 3
@@ -66,11 +66,10 @@ def _command_line(options: argparse.Namespace) -> None:
             )  # fmt: skip
             helper = Helper(policy, boot(options.netns, temporary=True), keeps=False)
         except HelperError as error:
-            with contextlib.suppress(OSError):
-                greet(sock, error)
+            refuse(sock, error)
             raise
         with contextlib.suppress(OSError):
-            greet(sock)
+            greet(sock, helper.place.lease)
             serve_one(helper, sock)
 
 

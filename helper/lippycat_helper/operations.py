@@ -90,7 +90,7 @@ class Helper:
         try:
             device = tap.create(entry, request.name)
         except InUseError as error:
-            raise InUseError(f"{error} in {_place(request.netns)}") from None
+            raise InUseError(f"{request.name} in {_place(request.netns)} {error}") from None
         say(f"{request.kind.name.lower()} {request.name} made for {session.who} ({entry.where})")
         if not self.keeps:
             return self._hand_over(device, request)
@@ -133,20 +133,11 @@ class Helper:
         return Answer(reply, (device.fd, device.guard))
 
     def _hand_over(self, device: Device, request: Request) -> Answer:
-        """Everything goes to the daemon, with its part of the namespace's lease.
-
-        The guard and the lease stay here too: both ends of the run hold them.
-        """
-        descriptors = Descriptor.DEVICE | Descriptor.GUARD
-        fds: tuple[int, ...] = (device.fd, device.guard)
-        lease = self.place.lease
-        if lease:
-            descriptors |= Descriptor.LEASE | Descriptor.ALIVE | Descriptor.DONE
-            fds += (lease.marker, lease.alive, lease.done)
-        reply = self._reply(request, device, descriptors)
+        """Give the device away; of its guard both ends of the run hold one."""
+        reply = self._reply(request, device, Descriptor.DEVICE | Descriptor.GUARD)
         spent = tuple(fd for fd in (device.fd, self._guard) if fd >= 0)
         self._guard = device.guard
-        return Answer(reply, fds, spent)
+        return Answer(reply, (device.fd, device.guard), spent)
 
     def _reply(
         self,

@@ -18,11 +18,12 @@ from lippycat_helper import wire
 from lippycat_helper.marker import make_directory
 from lippycat_helper.operations import Answer, Helper, Session, close_spent
 from lippycat_helper.report import HelperError, RefusedError, say
-from lippycat_helper.wire import MalformedError, Operation, Reply, Request, Status
+from lippycat_helper.wire import Descriptor, MalformedError, Operation, Reply, Request, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from lippycat_helper.boot import Lease
     from lippycat_helper.policy import Policy
 
 _LISTEN_FDS_START = 3  # sd_listen_fds(3)
@@ -31,12 +32,20 @@ _GROUPS_SIZE = 1024  # bytes, the most that Python's getsockopt reads: 256 group
 _CONNECTIONS_MAX = 16
 
 
-def greet(sock: socket.socket, error: HelperError | None = None) -> None:
-    """Say first whether this peer is served."""
-    reply = Reply(Operation.GREETING)
-    if error:
-        reply = Reply(Operation.GREETING, status=error.status, text=str(error))
-    wire.send(sock, reply.pack())
+def greet(sock: socket.socket, lease: Lease | None = None) -> None:
+    """Say first that this peer is served; it gets its part of the namespace's lease."""
+    if lease:
+        descriptors = Descriptor.LEASE | Descriptor.ALIVE | Descriptor.DONE
+        fds = (lease.marker, lease.alive, lease.done)
+        wire.send(sock, Reply(Operation.GREETING, descriptors=descriptors).pack(), fds)
+    else:
+        wire.send(sock, Reply(Operation.GREETING).pack())
+
+
+def refuse(sock: socket.socket, error: HelperError) -> None:
+    """Say first that this peer is not served, and why."""
+    with contextlib.suppress(OSError):
+        wire.send(sock, Reply(Operation.GREETING, status=error.status, text=str(error)).pack())
 
 
 def serve_one(helper: Helper, sock: socket.socket) -> None:
@@ -185,8 +194,7 @@ class Service:
         except (HelperError, OSError) as error:
             say(f"connection refused: {error}")
             if isinstance(error, HelperError):
-                with contextlib.suppress(OSError):
-                    greet(sock, error)
+                refuse(sock, error)
             sock.close()
             return
         self._sessions[sock] = session

@@ -70,7 +70,8 @@ class Device:
 def create(entry: Tap, name: str) -> Device:
     """Make the device in the current namespace, prepare it, bring it up.
 
-    Raises InUseError when the name is taken, HelperError for everything else.
+    Raises InUseError (its text says how, without the name) when the name is taken,
+    HelperError for everything else.
     """
     fd = _attach(entry.kind, name)
     guard = -1
@@ -97,23 +98,26 @@ def _attach(kind: Kind, name: str) -> int:
     except OSError as error:
         os.close(fd)
         if error.errno == errno.EBUSY:
-            raise InUseError(_holder(name)) from None
+            raise InUseError(_taken(name)) from None
         if error.errno == errno.EPERM:
             raise HelperError(f"CAP_NET_ADMIN does not reach the namespace of {name}") from None
         raise HelperError(f"cannot create {name}: {error.strerror}") from None
     return fd
 
 
-def _holder(name: str) -> str:
-    """Why the name is taken: by another run's device, or by one of another kind."""
+def _taken(name: str) -> str:
+    """Say how the name is taken: by another run, or by a device that nobody's run made."""
     from pyroute2 import IPRoute  # noqa: PLC0415  slow to import
     from pyroute2.netlink.exceptions import NetlinkError  # noqa: PLC0415
 
-    kind = None
+    kind, persistent = "tun", 0
     with contextlib.suppress(NetlinkError, OSError), IPRoute() as route:
         for link in route.get_links(ifname=name):
-            kind = link.get_nested("IFLA_LINKINFO", "IFLA_INFO_KIND")
-    return f"{name} is in use" if kind == "tun" else f"{name} exists already ({kind or 'a'} device)"
+            kind = link.get_nested("IFLA_LINKINFO", "IFLA_INFO_KIND") or "other"
+            persistent = link.get_nested("IFLA_LINKINFO", "IFLA_INFO_DATA", "IFLA_TUN_PERSIST") or 0
+    if kind == "tun" and not persistent:
+        return "is in use"
+    return f"exists already (a {'persistent tap or tun' if persistent else kind} device)"
 
 
 def _open_node() -> int:

@@ -75,10 +75,12 @@ class Kind(enum.IntEnum):
 class Descriptor(enum.IntFlag):
     """Which descriptors come with a reply, in this order.
 
-    DEVICE is the TAP or TUN. The others are held, never used: they end with the last
-    process that holds them. GUARD keeps the device's packet drop in force, LEASE the
-    namespace's name (a shared lock), ALIVE tells the keeper that its run goes on. DONE
-    becomes readable (end of file) when the keeper has removed the name.
+    DEVICE is the TAP or TUN; it and its GUARD come with CREATE, the others with the
+    GREETING of a helper that is executed for one run. All but DEVICE are held,
+    never used: what they stand for ends with the last process that holds them. GUARD
+    keeps the device's packet drop in force, LEASE the namespace's name (a shared lock),
+    ALIVE tells the keeper that its run goes on. DONE becomes readable (end of file) when
+    the keeper has removed the name.
     """
 
     NONE = 0

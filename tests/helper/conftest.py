@@ -1,0 +1,56 @@
+"""What the helper's tests start, and what they leave nothing of."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+from helper_kit import Run, Service, marker
+
+
+@pytest.fixture
+def run(privileged):
+    """Start runs of the command line; all are ended."""
+    with contextlib.ExitStack() as stack:
+
+        def start(*prefix, **request):
+            made = Run(*prefix, **request)
+            stack.callback(made.close)
+            return made
+
+        yield start
+
+
+@pytest.fixture
+def swept(netns):
+    """A namespace's name; the test may leave it, and its marker, behind."""
+    yield netns
+    subprocess.run(["ip", "netns", "delete", netns], check=False, capture_output=True)
+    for path in (Path("/run/netns", netns), marker(netns)):
+        path.unlink(missing_ok=True)
+
+
+@pytest.fixture
+def folder():
+    """A folder of root's that everybody may enter (pytest's own is closed to others)."""
+    path = Path(tempfile.mkdtemp(prefix="lippycat-test-"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def service(privileged, folder, swept):
+    """Start a service for the namespace `swept`; the policy's text is given."""
+    with contextlib.ExitStack() as stack:
+
+        def start(policy, *prefix):
+            made = Service(folder, f'namespace = "{swept}"\n{policy}', *prefix)
+            stack.callback(made.close)
+            return made
+
+        yield start
