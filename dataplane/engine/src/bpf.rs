@@ -34,7 +34,8 @@ impl Program {
             return Err(format!("a BPF program has 1 to {MAX_INSTRUCTIONS} instructions, not {}", code.len()));
         }
         for (at, i) in code.iter().enumerate() {
-            check(*i, code.len() - at - 1).map_err(|what| format!("BPF instruction {at} (code {:#x}): {what}", i.code))?;
+            check(*i, code.len() - at - 1)
+                .map_err(|what| format!("BPF instruction {at} (code {:#x}): {what}", i.code))?;
         }
         match code.last() {
             Some(last) if last.code & 7 == 6 => Ok(Self(code)),
@@ -81,7 +82,8 @@ impl Program {
 
 fn check(i: Instruction, left: usize) -> Result<(), &'static str> {
     let known = match i.code {
-        0x00 | 0x01 | 0x20 | 0x28 | 0x30 | 0x40 | 0x48 | 0x50 | 0x80 | 0x81 | 0xb1 | 0x06 | 0x16 | 0x07 | 0x87 | 0x84 => true,
+        0x00 | 0x01 | 0x20 | 0x28 | 0x30 | 0x40 | 0x48 | 0x50 | 0x80 | 0x81 | 0xb1 | 0x06 | 0x16 | 0x07 | 0x87
+        | 0x84 => true,
         0x60 | 0x61 | 0x02 | 0x03 => {
             if i.k as usize >= MEMORY {
                 return Err("memory place out of range");
@@ -160,7 +162,9 @@ mod tests {
     use super::*;
 
     fn program(code: &[(u16, u8, u8, u32)]) -> Result<Program, String> {
-        Program::new(code.iter().map(|(code, jt, jf, k)| Instruction { code: *code, jt: *jt, jf: *jf, k: *k }).collect())
+        Program::new(
+            code.iter().map(|(code, jt, jf, k)| Instruction { code: *code, jt: *jt, jf: *jf, k: *k }).collect(),
+        )
     }
 
     #[test]
@@ -183,7 +187,9 @@ mod tests {
         ])
         .unwrap();
         let mut f = vec![0u8; 12];
-        f.extend([8, 0, 0x45, 0, 0, 28, 0, 1, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2, 0x13, 0xc4, 0, 9, 0, 8, 0, 0]);
+        f.extend([
+            8, 0, 0x45, 0, 0, 28, 0, 1, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2, 0x13, 0xc4, 0, 9, 0, 8, 0, 0,
+        ]);
         assert!(p.matches(&f, 42));
         f[34] = 0;
         assert!(!p.matches(&f, 42));

@@ -71,8 +71,20 @@ pub struct CallStats {
 
 /// Methods that have a counter of their own (RFC 3261, 3262, 3265, 3311, 3428, 3515, 3903, 6086); others are "other".
 const METHODS: [&[u8]; 14] = [
-    b"INVITE", b"ACK", b"BYE", b"CANCEL", b"REGISTER", b"OPTIONS", b"PRACK", b"UPDATE", b"INFO", b"MESSAGE",
-    b"SUBSCRIBE", b"NOTIFY", b"REFER", b"PUBLISH",
+    b"INVITE",
+    b"ACK",
+    b"BYE",
+    b"CANCEL",
+    b"REGISTER",
+    b"OPTIONS",
+    b"PRACK",
+    b"UPDATE",
+    b"INFO",
+    b"MESSAGE",
+    b"SUBSCRIBE",
+    b"NOTIFY",
+    b"REFER",
+    b"PUBLISH",
 ];
 
 /// The calls with their media.
@@ -285,7 +297,8 @@ impl Calls {
     }
 
     fn drain(&mut self, call: Ref) {
-        let claims: Vec<Ref> = self.table.get(call).map(|c| c.claims.iter().map(|k| k.at).collect()).unwrap_or_default();
+        let claims: Vec<Ref> =
+            self.table.get(call).map(|c| c.claims.iter().map(|k| k.at).collect()).unwrap_or_default();
         claims.into_iter().for_each(|at| self.media.drain(at, call));
     }
 
@@ -318,7 +331,15 @@ impl Calls {
 
     /// An RTP or RTCP packet; its owners.
     #[inline]
-    pub fn media(&mut self, v: &mut impl Verdicts, key: FlowKey, kind: Kind, payload: &[u8], frame: FrameNo, now: u64) -> Owners {
+    pub fn media(
+        &mut self,
+        v: &mut impl Verdicts,
+        key: FlowKey,
+        kind: Kind,
+        payload: &[u8],
+        frame: FrameNo,
+        now: u64,
+    ) -> Owners {
         let Some(flow) = self.media.flow(key, now) else { return Owners::default() };
         let (ssrc, sequence, packet) = match kind {
             Kind::Rtp => match rtp::parse(payload) {

@@ -181,13 +181,13 @@ impl Defragmenter {
     }
 
     /// The next datagram that is too old or too much, if any: its first fragment as far as it goes, and its frames.
-    /// `all`: give up every one, the input ended.
-    pub fn expired(&mut self, now: u64, all: bool) -> Option<Box<Whole>> {
+    /// `limit`: the age, ns; 0 gives up every one, the input ended.
+    pub fn expired(&mut self, now: u64, limit: u64) -> Option<Box<Whole>> {
         loop {
             let (key, generation, born) = *self.order.front()?;
-            let old = now.saturating_sub(born) > TIMEOUT;
+            let old = now.saturating_sub(born) > limit.min(TIMEOUT);
             let full = self.table.len() > MAX_DATAGRAMS || self.bytes > MAX_BYTES;
-            if !(old || full || all) {
+            if !(old || full || limit == 0) {
                 return None;
             }
             self.order.pop_front();
@@ -279,7 +279,8 @@ mod tests {
         assert_eq!((w.bytes.as_slice(), w.frames.len()), (&b"AAAAAAAABBBBBBBBCC"[..], 4));
         d.delivered(&w, Owners::default(), Class::Sip);
         assert!(matches!(push(&mut d, 0, true, b"AAAAAAAA", 4, 0), Pushed::Again(..)));
-        assert!(matches!(push(&mut d, 0, true, b"XXXXXXXX", 5, 0), Pushed::Waits)); // the same id, new data
+        assert!(matches!(push(&mut d, 0, true, b"XXXXXXXX", 5, 0), Pushed::Waits));
+        // the same id, new data
     }
 
     #[test]
@@ -288,8 +289,8 @@ mod tests {
         assert!(matches!(push(&mut d, 65_528, false, b"12345678", 0, 0), Pushed::Refused("size")));
         assert!(matches!(push(&mut d, 0, true, b"1234567", 0, 0), Pushed::Refused("size")));
         push(&mut d, 0, true, b"AAAAAAAA", 9, 0);
-        assert!(d.expired(TIMEOUT, false).is_none());
-        let w = d.expired(TIMEOUT + 1, false).unwrap();
+        assert!(d.expired(TIMEOUT, TIMEOUT).is_none());
+        let w = d.expired(TIMEOUT + 1, u64::MAX).unwrap();
         assert_eq!((w.partial, w.bytes.as_slice(), w.frames[0].frame), (true, &b"AAAAAAAA"[..], 9));
         assert!(d.is_empty() && d.bytes == 0 && d.evicted == [1, 0]);
     }

@@ -4,8 +4,9 @@ use lc_proto::{rtcp, rtp, sip};
 use lc_wire::{decode, tcp, udp, Addr, Context, Ip, Packet, Refusal};
 
 use crate::calls::{Arrived, Calls, Owner};
-use crate::defrag::{Defragmenter, FrameId, Pushed, Whole};
+use crate::defrag::{Defragmenter, FrameId, Pushed, Whole, TIMEOUT};
 use crate::frames::{Bitmap, FrameNo};
+use crate::hold::BLOCK;
 use crate::media::{FlowKey, Kind, Owners};
 use crate::record::{Ends, Record, Transport};
 use crate::select::{Class, Selection};
@@ -77,6 +78,9 @@ impl Follower {
         self.now = self.now.max(p.ts);
         if self.now - self.ticked >= SECOND {
             self.tick(v);
+        }
+        while let Some(partial) = self.datagrams.expired(self.now, patience(v)) {
+            self.whole(v, &partial, self.now, p.source);
         }
         let ip = match decode(p.link, p.data) {
             Ok(ip) => ip,
@@ -164,8 +168,14 @@ impl Follower {
 
     fn sip(&mut self, v: &mut impl Verdicts, c: Carried<'_>, u: &udp::Udp<'_>) -> Owners {
         let ends = Ends { src: c.src, sport: u.sport, dst: c.dst, dport: u.dport };
-        let arrived =
-            Arrived { context: c.context, ends, transport: Transport::Udp, frames: c.frames, ts: c.now, source: c.source };
+        let arrived = Arrived {
+            context: c.context,
+            ends,
+            transport: Transport::Udp,
+            frames: c.frames,
+            ts: c.now,
+            source: c.source,
+        };
         let mut owners = Owners::default();
         match self.calls.sip(v, u.payload, arrived) {
             Owner::Call(call) => {
@@ -196,9 +206,6 @@ impl Follower {
                 self.fragments_refused[at] += 1;
             }
         }
-        while let Some(partial) = self.datagrams.expired(p.ts, false) {
-            self.whole(v, &partial, p.ts, p.source);
-        }
     }
 
     /// A datagram is complete, or as complete as it will be.
@@ -227,21 +234,27 @@ impl Follower {
 
     fn tick(&mut self, v: &mut impl Verdicts) {
         self.ticked = self.now;
-        while let Some(partial) = self.datagrams.expired(self.now, false) {
-            self.whole(v, &partial, self.now, 0);
-        }
         self.connections.tick(v, &mut self.calls, self.now);
         self.calls.tick(v, self.now);
     }
 
     /// The input ended: all that waits is decided.
     pub fn finish(&mut self, v: &mut impl Verdicts) {
-        while let Some(partial) = self.datagrams.expired(self.now, true) {
+        while let Some(partial) = self.datagrams.expired(self.now, 0) {
             self.whole(v, &partial, self.now, 0);
         }
         self.connections.finish(v, &mut self.calls);
         self.connections.settle(v, &mut self.calls);
         self.calls.finish(v);
+    }
+}
+
+/// How long a datagram may lack fragments, ns. Where frames are held, what it has is judged while they still keep
+/// later ones back, so that the order stays.
+fn patience(v: &impl Verdicts) -> u64 {
+    match v.horizon() {
+        u64::MAX => TIMEOUT,
+        time => (time / 2).clamp(1, BLOCK * 9 / 10),
     }
 }
 

@@ -96,8 +96,11 @@ impl Half {
         let start = self.offset(seq);
         let end = start + payload.len() as u64;
         let front = self.front();
-        let repeated =
-            if start < front { self.history.iter().filter(|(s, e, _)| *s < end && *e > start).map(|h| h.2).collect() } else { Vec::new() };
+        let repeated = if start < front {
+            self.history.iter().filter(|(s, e, _)| *s < end && *e > start).map(|h| h.2).collect()
+        } else {
+            Vec::new()
+        };
         if end > front {
             self.segments.push_back(Segment { start, end, id, mixed: [false; 2] });
         }
@@ -156,9 +159,7 @@ impl Half {
     pub fn gives_up(&self, now: u64, all: bool) -> bool {
         let Some((start, _)) = self.late.first_key_value() else { return false };
         let age = now.saturating_sub(self.late_since);
-        all || age > 2_000_000_000
-            || self.late_bytes > MAX_LATE / 2
-            || (self.acked > *start && age > 200_000_000)
+        all || age > 2_000_000_000 || self.late_bytes > MAX_LATE / 2 || (self.acked > *start && age > 200_000_000)
     }
 
     /// Skips the hole: the caller has consumed what stands before it.

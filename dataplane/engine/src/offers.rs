@@ -77,7 +77,9 @@ pub fn apply(media: &mut Media, call: &mut Call, said: &Said<'_>) -> Vec<Ref> {
         }
         let Some(ip) = m.addr else { continue };
         let rtp = m.proto.to_ascii_uppercase().contains("RTP");
-        let named = |addr: Addr, port| (End { context: said.context, addr, port }, if rtp { How::Named } else { How::NamedOther });
+        let named = |addr: Addr, port| {
+            (End { context: said.context, addr, port }, if rtp { How::Named } else { How::NamedOther })
+        };
         let mut ends = Vec::new();
         for k in 0..m.count.clamp(1, 8) {
             ends.push(named(ip.into(), m.port.saturating_add(2 * k)));
@@ -114,7 +116,14 @@ fn remember(call: &mut Call, payload_type: u8, name: &str, rate: u32) {
     }
 }
 
-fn claim(media: &mut Media, call: &mut Call, said: &Said<'_>, (line, mux): (u8, bool), end: End, how: How) -> Option<Ref> {
+fn claim(
+    media: &mut Media,
+    call: &mut Call,
+    said: &Said<'_>,
+    (line, mux): (u8, bool),
+    end: End,
+    how: How,
+) -> Option<Ref> {
     let mine: Vec<Ref> = call.claims.iter().map(|c| c.at).collect();
     let at = media.claim(end, said.call, how, &mine, said.now);
     let implied = how == How::ImpliedRtcp;

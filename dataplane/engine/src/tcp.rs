@@ -208,7 +208,8 @@ impl Connections {
         }
         self.swept = now;
         let idle = |c: &Connection| if c.closed { IDLE_CLOSED } else { IDLE_OPEN };
-        let old: Vec<Ref> = self.table.iter().filter(|(_, c)| now.saturating_sub(c.last) > idle(c)).map(|(at, _)| at).collect();
+        let old: Vec<Ref> =
+            self.table.iter().filter(|(_, c)| now.saturating_sub(c.last) > idle(c)).map(|(at, _)| at).collect();
         for at in old {
             self.evicted[1] += u64::from(self.table.get(at).is_some_and(|c| !c.closed));
             self.remove(v, calls, at);
@@ -220,8 +221,12 @@ impl Connections {
     }
 
     fn give_up_holes(&mut self, v: &mut impl Verdicts, calls: &mut Calls, now: u64, all: bool) {
-        let waiting: Vec<Ref> =
-            self.table.iter().filter(|(_, c)| c.halves.iter().any(|h| h.gives_up(now, all))).map(|(at, _)| at).collect();
+        let waiting: Vec<Ref> = self
+            .table
+            .iter()
+            .filter(|(_, c)| c.halves.iter().any(|h| h.gives_up(now, all)))
+            .map(|(at, _)| at)
+            .collect();
         for conn in waiting {
             self.catch_up(v, calls, conn, now, all);
         }
@@ -491,10 +496,18 @@ impl<V: Verdicts> Work<'_, V> {
         true
     }
 
-    fn message(&mut self, c: &mut Connection, side: usize, bytes: &[u8], frames: &[FrameId], transport: Transport) -> Owner {
+    fn message(
+        &mut self,
+        c: &mut Connection,
+        side: usize,
+        bytes: &[u8],
+        frames: &[FrameId],
+        transport: Transport,
+    ) -> Owner {
         let (src, dst) = if side == 0 { c.key } else { (c.key.1, c.key.0) };
         let ends = Ends { src: src.addr, sport: src.port, dst: dst.addr, dport: dst.port };
-        let arrived = Arrived { context: src.context, ends, transport, frames, ts: self.at.now, source: self.at.source };
+        let arrived =
+            Arrived { context: src.context, ends, transport, frames, ts: self.at.now, source: self.at.source };
         let owner = self.calls.sip(self.v, bytes, arrived);
         if let Owner::Call(call) = owner {
             if self.calls.joins(call, self.conn) {
