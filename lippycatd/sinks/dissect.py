@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import socket
 import struct
 from typing import Any
 
@@ -33,15 +35,22 @@ _ICMP6 = {
     143: "multicast listener report v2",
 }
 _PPP_PROTOCOLS = {0x0021: 4, 0x0057: 6}
+_NUMBERS = {1: "icmp", 6: "tcp", 17: "udp", 47: "gre", 50: "esp", 58: "icmp6", 132: "sctp"}
+_SIP = re.compile(rb"[\r\n]*(SIP/2\.0 \d{3} |[A-Z][A-Za-z.!%*_+`'~-]{0,31} \S{1,1024} SIP/2\.0\r?\n)")
 _SIP_LINE = 200  # characters of a start line that are shown
 
 
-def info(link: int, frame: bytes, protocol: str) -> str:
-    """What follows `source > destination:` on tcpdump's line; never raises, whatever the bytes."""
+def fields(link: int, frame: bytes) -> dict[str, Any]:
+    """The fields `src dst sport dport protocol info` that a packet has; never raises, whatever the bytes."""
+    found: dict[str, Any] = {"protocol": "unknown", "info": f"length {len(frame)}"}
     try:
-        return _packet(_network(link, frame), protocol)
+        packet = _network(link, frame)
+        while isinstance(packet, (dpkt.pppoe.PPPoE, dpkt.ppp.PPP)):
+            packet = packet.data
+        found["protocol"], found["info"] = _describe(packet, found)
     except _BROKEN:
-        return f"malformed, length {len(frame)}"
+        found["info"] = f"malformed, length {len(frame)}"
+    return found
 
 
 def _network(link: int, frame: bytes) -> Any:  # noqa: ANN401  dpkt has no types
@@ -73,17 +82,21 @@ def _ppp(frame: bytes) -> Any:  # noqa: ANN401
     return _ip(rest) if number in _PPP_PROTOCOLS else f"PPP protocol {number:#06x}, length {len(frame)}"
 
 
-def _packet(packet: Any, protocol: str) -> str:  # noqa: ANN401
-    """A network packet in words."""
-    while isinstance(packet, (dpkt.pppoe.PPPoE, dpkt.ppp.PPP)):
-        packet = packet.data
-    if isinstance(packet, str):
-        return packet
+def _describe(packet: Any, found: dict[str, Any]) -> tuple[str, str]:  # noqa: ANN401
+    """Protocol and words of a network packet; its ends go into `found` as soon as they are known."""
     if isinstance(packet, (dpkt.ip.IP, dpkt.ip6.IP6)):
-        return _transport(packet, protocol)
+        family = socket.AF_INET if isinstance(packet, dpkt.ip.IP) else socket.AF_INET6
+        found["protocol"] = "ip" if family == socket.AF_INET else "ip6"
+        found["src"], found["dst"] = socket.inet_ntop(family, packet.src), socket.inet_ntop(family, packet.dst)
+        if isinstance(packet.data, (dpkt.udp.UDP, dpkt.tcp.TCP, dpkt.sctp.SCTP)):
+            found["sport"], found["dport"] = packet.data.sport, packet.data.dport
+        return _transport(packet)
     if isinstance(packet, dpkt.arp.ARP):
-        return _arp(packet)
-    return f"{type(packet).__name__.lower() if not isinstance(packet, bytes) else 'data'}, length {len(bytes(packet))}"
+        return "arp", _arp(packet)
+    if isinstance(packet, str):
+        return "ppp", packet
+    word = "data" if isinstance(packet, bytes) else type(packet).__name__.lower()
+    return word, f"length {len(bytes(packet))}"
 
 
 def _arp(packet: Any) -> str:  # noqa: ANN401
@@ -97,47 +110,33 @@ def _arp(packet: Any) -> str:  # noqa: ANN401
     return f"operation {packet.op}, length {len(bytes(packet))}"
 
 
-def _transport(packet: Any, protocol: str) -> str:  # noqa: ANN401
-    """What an IP packet carries."""
+def _transport(packet: Any) -> tuple[str, str]:  # noqa: ANN401
+    """Protocol and words of what an IP packet carries."""
     data = packet.data
     if isinstance(data, dpkt.udp.UDP):
-        return _udp(data, protocol)
+        return _udp(data)
     if isinstance(data, dpkt.tcp.TCP):
-        return _tcp(data, protocol)
+        return _tcp(data)
+    length = len(bytes(data))
     if isinstance(data, dpkt.icmp.ICMP):
-        return f"ICMP {_ICMP.get(data.type, f'type {data.type}')}, length {len(bytes(data))}"
+        return "icmp", f"ICMP {_ICMP.get(data.type, f'type {data.type}')}, length {length}"
     if isinstance(data, dpkt.icmp6.ICMP6):
-        return f"ICMP6, {_ICMP6.get(data.type, f'type {data.type}')}, length {len(bytes(data))}"
+        return "icmp6", f"ICMP6, {_ICMP6.get(data.type, f'type {data.type}')}, length {length}"
     number = packet.p
-    name = {6: "tcp", 17: "udp", 1: "icmp", 58: "icmp6"}.get(number)
+    name = _NUMBERS.get(number, f"ip-proto-{number}")
     fragment = bool(getattr(packet, "offset", 0) or _FRAGMENT in getattr(packet, "extension_hdrs", {}))
-    word = f"{name} fragment" if name and fragment else name or f"ip-proto-{number}"
-    return f"{word}, length {len(bytes(data))}"
+    return name, f"{name}{' fragment' if fragment else ''}, length {length}"
 
 
-def _udp(datagram: Any, protocol: str) -> str:  # noqa: ANN401
-    """RFC 768, with what it carries where the core knows it."""
+def _udp(datagram: Any) -> tuple[str, str]:  # noqa: ANN401
+    """RFC 768; SIP is known by its start line."""
     payload = bytes(datagram.data)
-    length = max(datagram.ulen - 8, 0)
-    if protocol == "sip":
-        return f"SIP: {_start_line(payload)}" if payload.strip() else f"SIP keepalive, length {length}"
-    if protocol == "rtp":
-        return _rtp(payload) or f"UDP, length {length}"
-    if protocol == "rtcp":
-        return f"RTCP: type {payload[1]}, length {length}"
-    return f"UDP, length {length}"
+    if is_sip(payload):
+        return "sip", f"SIP: {_start_line(payload)}"
+    return "udp", f"UDP, length {max(datagram.ulen - 8, 0)}"
 
 
-def _rtp(payload: bytes) -> str:
-    """RFC 3550, section 5.1."""
-    if len(payload) < 12:  # noqa: PLR2004  the fixed header
-        return ""
-    _, second, sequence, stamp, ssrc = struct.unpack("!BBHII", payload[:12])
-    marker = ", marker" if second & 0x80 else ""
-    return f"RTP: PT={second & 0x7F}, SSRC={ssrc:#010x}, Seq={sequence}, Time={stamp}{marker}, length {len(payload)}"
-
-
-def _tcp(segment: Any, protocol: str) -> str:  # noqa: ANN401
+def _tcp(segment: Any) -> tuple[str, str]:  # noqa: ANN401
     """RFC 9293, as `tcpdump -S` prints it."""
     flags = "".join(letter for letter, bit in _FLAGS if segment.flags & bit)
     flags += "." if segment.flags & _ACK else ""
@@ -153,9 +152,14 @@ def _tcp(segment: Any, protocol: str) -> str:  # noqa: ANN401
     if segment.opts:
         parts.append(f"options [{','.join(_option(kind, data) for kind, data in dpkt.tcp.parse_opts(segment.opts))}]")
     parts.append(f"length {len(payload)}")
-    if protocol == "sip" and payload.strip():
-        parts.append(f"SIP: {_start_line(payload)}")
-    return ", ".join(parts)
+    if is_sip(payload):
+        return "sip", ", ".join([*parts, f"SIP: {_start_line(payload)}"])
+    return "tcp", ", ".join(parts)
+
+
+def is_sip(payload: bytes) -> bool:
+    """Whether a SIP start line begins here (RFC 3261, section 7)."""
+    return _SIP.match(payload) is not None
 
 
 def _option(kind: int, data: bytes) -> str:

@@ -38,11 +38,11 @@ class Writer:
         self._style = style
         self._columns = records.columns(kind)
         self._clock = text.Clock()
-        self._dissect: Callable[[int, bytes, str], str] | None = None
+        self._dissect: Callable[[int, bytes], dict[str, Any]] | None = None
         if kind == "packet":
             from lippycatd.sinks import dissect  # noqa: PLC0415  dpkt is only needed for packets
 
-            self._dissect = dissect.info
+            self._dissect = dissect.fields
         if style == "csv":
             self._put(_row(self._columns))
 
@@ -57,12 +57,13 @@ class Writer:
             self._put(_json(record))
 
     def _complete(self, record: dict[str, Any]) -> dict[str, Any]:
-        """A packet's words are found here; its bytes are not printed."""
+        """A packet is taken apart here; its bytes are not printed. What the core knows about it comes first."""
         raw = record.pop("raw", None)
         link = record.pop("link", 0)
-        if self._dissect is not None and raw is not None:
-            record["info"] = self._dissect(link, raw, record.get("protocol") or "")
-        return record
+        if self._dissect is None or raw is None:
+            return record
+        whole = self._dissect(link, raw) | record
+        return {name: whole[name] for name in records.FIELDS["packet"] if name in whole}
 
     def _line(self, record: dict[str, Any]) -> str:
         if self._style == "json":
