@@ -8,3 +8,4 @@ pub mod counters;
 pub mod files;
 pub mod interrupt;
 pub mod merge;
+pub mod pcap_out;
