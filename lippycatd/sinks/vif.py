@@ -16,6 +16,7 @@ The interface lives until it is closed, or the process ends.
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 from typing import TYPE_CHECKING, Any, Self
 
@@ -43,6 +44,15 @@ class Device:
         tcpdump = f"tcpdump -i {self.vif.name}"
         return f"ip netns exec {self.vif.netns} {tcpdump}" if self.vif.netns else tcpdump
 
+    def lost(self) -> str:
+        """One line when the namespace's name leads elsewhere, so that no new reader can see the interface."""
+        if self.vif.name_leads_here():
+            return ""
+        return (
+            f"the namespace {self.vif.netns} was removed or made anew: {self.vif.name} is still in the old one, which "
+            "new readers cannot reach; start again"
+        )
+
     def close(self) -> None:
         """Gives the interface up; waits until the helper has removed what it made. The sink must be closed before."""
         self.vif.close()
@@ -54,7 +64,7 @@ class Device:
 
         return _dataplane.VifSink(
             name=self.vif.name,
-            fd=self.vif.take_fd(),
+            fd=os.dup(self.vif.fd),  # this one keeps the interface until `close`
             kind=self.vif.kind,
             mtu=self.vif.mtu,
             buffer_size=section.buffer_size,

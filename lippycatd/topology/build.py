@@ -11,7 +11,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from lippycatd import _dataplane, sandbox
-from lippycatd.errors import ConfigError, NotPossible, PrivilegeError
+from lippycatd.errors import ConfigError, Damaged, NotPossible, PrivilegeError
 from lippycatd.sinks import pcap, vif
 from lippycatd.sources import bpf, pcap_file
 
@@ -72,7 +72,7 @@ def confine(opened: Opened, runs_as: Identity) -> None:
 
 
 def line(opened: Opened) -> _dataplane.Line:
-    """The core's line for what was opened; its threads start with `start`. Raises ConfigError or NotPossible."""
+    """The core's line for what was opened; its threads start with `start`. Raises Damaged or NotPossible."""
     plan, config = opened.plan, opened.plan.config
     sink = opened.device.sink(config.virtual_interface) if opened.device else None
     try:
@@ -95,7 +95,7 @@ def line(opened: Opened) -> _dataplane.Line:
             show_dtmf=config.voip.show_dtmf,
         )
     except ValueError as error:
-        raise ConfigError(str(error)) from None
+        raise Damaged(str(error)) from None
     except OSError as error:
         raise NotPossible(str(error)) from None
 

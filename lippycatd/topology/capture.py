@@ -48,6 +48,8 @@ def _confined(opened: build.Opened, stop: Stop, log: FilteringBoundLogger) -> in
         sys.stderr.write(f"{opened.device.hint}\n")
     wanted = not config.run.quiet and not (opened.plan.records and standard_output_is_terminal())
     runner = Runner(line, stop, log, Bars(sys.stderr, wanted=wanted), _writer(opened.plan))
+    if opened.device is not None:
+        runner.watch(opened.device.lost)
     stats = runner.run(config.logging.stats_interval)
     lost = _tell(stats, runner, config, log)
     if opened.device is not None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from lippycatd.observe import accounting
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from structlog.typing import FilteringBoundLogger
 
     from lippycatd._dataplane import Line
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 _BATCH = 4096  # records of one poll
 _POLL_MS = 50  # how long a signal or a finished line may go unnoticed
 _NAP = 0.05  # seconds, while lingering
+_SECOND = 10**9  # ns
 
 
 class Runner:
@@ -27,7 +30,13 @@ class Runner:
     def __init__(self, line: Line, stop: Stop, log: FilteringBoundLogger, bars: Bars, writer: Writer | None) -> None:
         self._line, self._stop, self._log, self._bars, self._writer = line, stop, log, bars, writer
         self._told = False
+        self._watch: Callable[[], str] | None = None
+        self._look = 0
         self.troubled = False
+
+    def watch(self, look: Callable[[], str]) -> None:
+        """Calls `look` about once a second; its first line that is not empty is reported as an error."""
+        self._watch = look
 
     def run(self, stats_interval: int) -> dict[str, Any]:
         """Runs until the inputs end, the count is reached or the user wants an end; gives the last snapshot.
@@ -54,6 +63,7 @@ class Runner:
         if self._writer is not None:
             self._write(batch)
         self._pass_on()
+        self._watched()
         self._bars.update(self._line.progress())
         if self._stop.wanted and not self._told:
             self._told = True
@@ -74,6 +84,16 @@ class Runner:
             if level == "error":
                 self.troubled = True
             getattr(self._log, level, self._log.warning)(text)
+
+    def _watched(self) -> None:
+        now = time.monotonic_ns()
+        if self._watch is None or now < self._look:
+            return
+        self._look = now + _SECOND
+        trouble = self._watch()
+        if trouble:
+            self._watch, self.troubled = None, True
+            self._log.error(trouble)
 
     @property
     def writer(self) -> Writer | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING, Self
 
+from lippycatd.errors import Damaged
+
 if TYPE_CHECKING:
     from types import FrameType
 
@@ -24,8 +26,10 @@ class Stop:
         self._running = True
 
     def _signalled(self, _number: int, _frame: FrameType | None) -> None:
-        if self.wanted or not self._running:
+        if not self._running:
             raise KeyboardInterrupt
+        if self.wanted:
+            raise Damaged("interrupted again: ended at once, without the accounting")
         self.wanted = True
 
     def __enter__(self) -> Self:

@@ -1,0 +1,173 @@
+"""What is told: the accounting, the metrics with the contract's names, and the reports."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shutil
+import subprocess
+import urllib.request
+
+import pytest
+from prometheus_client import generate_latest
+
+from lippycatd import config
+from lippycatd.errors import NotPossible
+from lippycatd.observe import accounting, metrics, page, progress, report
+
+PART = {"in": 10, "selected": 5, "filtered": 3, "held": 0, "dropped": {"decode.link_type": 2}}
+STATS = {
+    **PART,
+    "sources": {"a.pcap": PART},
+    "sinks": {
+        "vif:lc0": {"offered": 5, "written": 4, "queued": 0, "dropped": {"short": 1}},
+        "file:o.pcap": {"offered": 5, "written": 3, "queued": 0, "dropped": {"no_space": 2}},
+    },
+    "refusals": {"ipv4.short": 1},
+    "sip_messages": {"request.INVITE": 2, "response.200": 1},
+    "calls": {"active": 1, "total": {"completed": 2}},
+    "streams_active": 3,
+    "tables": {"calls": 1},
+    "evictions": {"calls.expired": 4},
+    "reassembly": {"streams": {"open": 1}, "bytes": 77},
+    "hold_missed": 5,
+    "shared_segments": 6,
+    "vif": {
+        "lc0": {
+            "injected_packets": 4,
+            "injected_bytes": 400,
+            "errors": {"link_down": 1},
+            "utilization": 0.5,
+            "up": True,
+            "oversize": 2,
+            "latency": {"buckets": [(1e-05, 1), (0.0001, 3)], "sum": 0.5, "count": 4},
+        }
+    },
+}
+# The contract's names; those of one line that runs in one worker without live capture.
+NAMES = {
+    'packets_in_total{source="a.pcap"}': 10,
+    'packets_selected_total{source="a.pcap"}': 5,
+    'packets_filtered_total{source="a.pcap"}': 3,
+    'packets_held{source="a.pcap"}': 0,
+    'packets_dropped_total{reason="link_type",source="a.pcap",stage="decode"}': 2,
+    'sink_offered_packets_total{sink="vif:lc0"}': 5,
+    'sink_written_packets_total{sink="vif:lc0"}': 4,
+    'sink_queued_packets{sink="vif:lc0"}': 0,
+    'sink_dropped_packets_total{reason="no_space",sink="file:o.pcap"}': 2,
+    'vif_injected_packets_total{vif="lc0"}': 4,
+    'vif_injected_bytes_total{vif="lc0"}': 400,
+    'vif_dropped_packets_total{reason="short",vif="lc0"}': 1,
+    'vif_errors_total{reason="link_down",vif="lc0"}': 1,
+    'vif_errors_total{reason="oversize",vif="lc0"}': 2,
+    'vif_queue_utilization_ratio{vif="lc0"}': 0.5,
+    'vif_up{vif="lc0"}': 1,
+    'vif_injection_latency_seconds_bucket{le="0.0001",vif="lc0"}': 3,
+    'vif_injection_latency_seconds_bucket{le="+Inf",vif="lc0"}': 4,
+    "calls_active": 1,
+    'calls_total{state="completed"}': 2,
+    'sip_messages_total{code="INVITE",kind="request"}': 2,
+    'sip_messages_total{code="200",kind="response"}': 1,
+    "streams_active": 3,
+    'table_entries{table="calls"}': 1,
+    'table_evictions_total{reason="expired",table="calls"}': 4,
+    'reassembly_streams{state="open"}': 1,
+    "reassembly_bytes": 77,
+    'decode_refusals_total{layer="ipv4",reason="short"}': 1,
+    "hold_missed_packets_total": 5,
+    "shared_segments_total": 6,
+    'build_info{version="1.2.3"}': 1,
+}
+
+
+@pytest.fixture(scope="module")
+def text():
+    return generate_latest(metrics.registry(lambda: STATS, "1.2.3")).decode()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_metric_of_the_contract(text, name):
+    found = re.search(rf"^lippycat_{re.escape(name)} (\S+)$", text, re.MULTILINE)
+    assert found, name
+    assert float(found[1]) == NAMES[name]
+
+
+def test_promtool_accepts_the_page(text):
+    assert shutil.which("promtool"), "promtool is missing: make setup installs it"
+    done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_page_is_served_from_a_socket_bound_before():
+    listener = page.bind("127.0.0.1:0")
+    port = listener.getsockname()[1]
+    with pytest.raises(NotPossible, match=r"--metrics-listen 127\.0\.0\.1:\d+: Address already in use"):
+        page.bind(f"127.0.0.1:{port}")
+    served = page.Page(listener, metrics.registry(lambda: STATS, "1"))
+    served.start()
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+            assert b"lippycat_packets_in_total" in answer.read()
+    finally:
+        served.stop()
+
+
+def test_the_summary_is_the_accounting():
+    found = accounting.summary(STATS)
+    assert list(found) == ["type", "in", "selected", "filtered", "held", "dropped", "sources", "sinks"]
+    assert found["in"] == found["selected"] + found["filtered"] + found["held"] + sum(found["dropped"].values())
+    for sink in found["sinks"].values():
+        assert sink["offered"] == sink["written"] + sink["queued"] + sum(sink["dropped"].values())
+    json.dumps(found)
+
+
+def test_what_a_sink_cannot_show_by_nature_is_not_lost():
+    assert accounting.lost(STATS) == {"decode.link_type": 2, "file:o.pcap.no_space": 2}
+
+
+def test_the_table_shows_every_figure():
+    out = io.StringIO()
+    accounting.show(STATS, out)
+    for part in ("a.pcap", "10", "2 (decode.link_type 2)", "vif:lc0", "1 (short 1)", "2 (no_space 2)"):
+        assert part in out.getvalue()
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_reports_are_json_elsewhere_and_words_on_a_terminal():
+    section = config.build().logging
+    plain, terminal = io.StringIO(), Terminal()
+    for stream in (plain, terminal):
+        log = report.configure(section, stream)
+        log.debug("hidden")
+        log.warning("the file is cut", offset=12)
+    (line,) = plain.getvalue().splitlines()
+    assert json.loads(line) | {"timestamp": ""} == {
+        "event": "the file is cut",
+        "level": "warning",
+        "offset": 12,
+        "timestamp": "",
+    }
+    assert "the file is cut" in terminal.getvalue()
+    assert "hidden" not in terminal.getvalue()
+
+
+def test_one_bar_for_each_pass():
+    out = Terminal()
+    bars = progress.Bars(out, wanted=True)
+    bars.start()
+    for state in ((0, 2, 0, 0), (1, 2, 500, 1000), (1, 2, 1000, 1000), (2, 2, 300, 1000)):
+        bars.update(state)
+    bars.stop()
+    assert "deciding" in out.getvalue()
+    assert "selecting" in out.getvalue()
+    nothing = io.StringIO()
+    quiet = progress.Bars(nothing, wanted=True)
+    quiet.start()
+    quiet.update((1, 1, 5, 10))
+    quiet.stop()
+    assert nothing.getvalue() == ""
