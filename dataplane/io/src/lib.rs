@@ -4,8 +4,11 @@
 //! [`sandbox`] takes from the process what it does not need. Every timestamp is in nanoseconds since 1970-01-01 UTC.
 //! Each sink counts with [`counters`], in one snapshot that is always closed.
 
+pub mod clock;
 pub mod counters;
 pub mod files;
 pub mod interrupt;
 pub mod merge;
 pub mod pcap_out;
+pub mod tap;
+pub mod thread;

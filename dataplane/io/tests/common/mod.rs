@@ -74,3 +74,35 @@ pub fn frame(number: u64, len: usize) -> Vec<u8> {
 pub fn packet(data: &[u8], ts: u64, source: u16, link: LinkType) -> Packet<'_> {
     Packet { ts, number: 1, orig_len: data.len() as u32, source, link, data }
 }
+
+/// A TAP or TUN device in a network namespace that only this thread, and what it starts, is in. It goes away with
+/// the thread. Needs root.
+#[cfg(target_os = "linux")]
+pub mod device {
+    use std::fs::File;
+    use std::os::fd::AsRawFd;
+
+    use super::run;
+
+    const TUNSETIFF: libc::Ioctl = 0x4004_54ca;
+
+    /// Moves this thread into a fresh namespace.
+    pub fn enter_namespace() {
+        // SAFETY: of the calling thread only the network namespace is changed.
+        assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNET) }, 0, "{}", std::io::Error::last_os_error());
+    }
+
+    /// Creates `lc0` with this MTU, up and quiet. `flags` are IFF_TAP or IFF_TUN.
+    pub fn create(flags: libc::c_int, mtu: u32) -> File {
+        let file = File::options().read(true).write(true).open("/dev/net/tun").unwrap();
+        let mut request = [0u8; 40];
+        request[..3].copy_from_slice(b"lc0");
+        request[16..18].copy_from_slice(&((flags | libc::IFF_NO_PI) as u16).to_ne_bytes());
+        // SAFETY: TUNSETIFF reads and writes a struct ifreq, 40 bytes: name, then flags.
+        let result = unsafe { libc::ioctl(file.as_raw_fd(), TUNSETIFF, request.as_mut_ptr()) };
+        assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+        std::fs::write("/proc/sys/net/ipv6/conf/lc0/disable_ipv6", "1").unwrap();
+        run("ip", &["link", "set", "lc0", "mtu", &mtu.to_string(), "up"]);
+        file
+    }
+}
