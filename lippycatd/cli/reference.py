@@ -6,7 +6,6 @@ import sys
 
 from lippycatd.cli.options import CONFIG_DEFAULT, CONFIG_HELP, default_text
 from lippycatd.config import SECTIONS, SETTINGS, Setting, later
-from lippycatd.model import records
 
 _HEAD = """# Configuration reference
 
@@ -63,12 +62,6 @@ def _later() -> str:
         lines.append(f"| {flags} | {keys} | {item.what} |")
     lines.extend(f"| `lippycat {name}` | | {what} |" for name, what in later.COMMANDS.items())
     return "\n".join(lines) + "\n"
-
-
-def record_fields() -> str:
-    """A table of the records and their fields, in Markdown."""
-    rows = [f"| `{name}` | {' '.join(f'`{field}`' for field in fields)} |" for name, fields in records.FIELDS.items()]
-    return "\n".join(["| type | fields |", "|---|---|", *rows]) + "\n"
 
 
 if __name__ == "__main__":

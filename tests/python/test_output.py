@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -59,9 +60,9 @@ def test_a_file_belongs_to_the_user_dropped_to(tmp_path):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it would give a device away")
 def test_a_device_is_never_given_away():
-    before = os.stat("/dev/null")
+    before = Path("/dev/null").stat()
     opened("/dev/null", NOBODY)
-    assert os.stat("/dev/null").st_uid == before.st_uid
+    assert Path("/dev/null").stat().st_uid == before.st_uid
 
 
 def test_a_symbolic_link_is_not_followed(tmp_path):

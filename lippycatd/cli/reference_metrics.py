@@ -1,0 +1,37 @@
+"""The reference page of the metrics. `python -m lippycatd.cli.reference_metrics` prints it."""
+
+from __future__ import annotations
+
+import sys
+
+from prometheus_client.core import CounterMetricFamily
+
+from lippycatd.observe import metrics
+
+_HEAD = """# Metrics reference
+
+Written by `make docs` from the code; do not edit it. `--metrics-listen ADDRESS:PORT` serves them in Prometheus' text
+format, beside `process_*` of the Python process. All figures of a page come from one snapshot. `lippycat debug metrics`
+prints a page as a table.
+
+| name | kind | labels | |
+|---|---|---|---|
+"""
+
+
+def page() -> str:
+    """The whole page, in Markdown."""
+    rows = []
+    for family in metrics.FAMILIES:
+        counter = family.kind is CounterMetricFamily
+        name = metrics.PREFIX + family.name + ("_total" if counter else "")
+        labels = " ".join(f"`{label}`" for label in family.labels)
+        rows.append(f"| `{name}` | {'counter' if counter else 'gauge'} | {labels} | {family.help} |")
+    name, text = metrics.LATENCY
+    rows.append(f"| `{metrics.PREFIX}{name}` | histogram | `vif` | {text} |")
+    rows.append(f"| `{metrics.PREFIX}build_info` | info | `version` | This program |")
+    return _HEAD + "\n".join(rows) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())
