@@ -1,8 +1,30 @@
 //! The Python module `lippycatd._dataplane`: the only crate that knows Python.
+//!
+//! Importing it starts no thread. The threads of a [`line::Line`] never attach to Python.
+
+mod convert;
+mod line;
+mod run;
+mod shared;
+mod sinks;
+
+use lc_proto::users::Patterns;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-/// The Rust core of lippycatd.
+/// Checks SIP user patterns. Raises ValueError with one line that names the first that makes no sense.
+#[pyfunction]
+#[allow(clippy::needless_pass_by_value)] // taken from Python
+fn check_patterns(users: Vec<String>) -> PyResult<()> {
+    Patterns::compile(&users).map(|_| ()).map_err(|e| PyValueError::new_err(e.to_string()))
+}
+
+/// The Rust core of lippycatd: reading, following, choosing and writing packets.
 #[pymodule]
-fn _dataplane(_m: &Bound<'_, PyModule>) -> PyResult<()> {
+fn _dataplane(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_class::<line::Line>()?;
+    m.add_class::<sinks::FileSink>()?;
+    m.add_class::<sinks::VifSink>()?;
+    m.add_function(wrap_pyfunction!(check_patterns, m)?)?;
     Ok(())
 }

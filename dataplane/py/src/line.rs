@@ -1,0 +1,229 @@
+//! `Line`: one pipeline as Python sees it. Python describes, starts and polls; packets never come here one by one.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use lc_engine::bpf::{Instruction, Program};
+use lc_engine::select::{Class, Selection, VOIP};
+use lc_io::files::Input;
+use lc_io::merge::Merged;
+use lc_proto::users::{Backend, Patterns};
+use lc_wire::LinkType;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+use crate::convert;
+use crate::run::{Records, Spec, Worker};
+use crate::shared::Shared;
+use crate::sinks::{FileSink, Sink, SinkView, VifSink};
+
+type Instructions = Vec<(u16, u8, u8, u32)>;
+
+/// One pipeline, run by threads of the core; Python only polls.
+#[pyclass(module = "lippycatd._dataplane", frozen)]
+pub struct Line {
+    names: Vec<String>,
+    shared: Arc<Shared>,
+    views: Vec<(String, SinkView)>,
+    worker: Mutex<Option<Worker>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+fn value<E: std::fmt::Display>(e: E) -> PyErr {
+    PyValueError::new_err(e.to_string())
+}
+
+fn held<T>(m: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    m.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The classes that protocol names stand for.
+fn classes(protocols: &[String], voip: bool) -> PyResult<u8> {
+    let mut bits = 0;
+    for p in protocols {
+        bits |= match p.as_str() {
+            "sip" => Class::Sip as u8,
+            "rtp" => Class::Rtp as u8,
+            "rtcp" => Class::Rtcp as u8,
+            "voip" => VOIP,
+            other => return Err(PyValueError::new_err(format!("unknown protocol {other}: sip, rtp, rtcp or voip"))),
+        };
+    }
+    Ok(if bits == 0 && voip { VOIP } else { bits })
+}
+
+/// The matcher that `--gpu-backend` chooses.
+fn backend(matcher: &str) -> PyResult<Backend> {
+    match matcher {
+        "auto" | "cpu-simd" => Ok(Backend::CpuSimd),
+        "disabled" => Ok(Backend::Disabled),
+        other => Err(PyValueError::new_err(format!("unknown matcher {other}: auto, cpu-simd or disabled"))),
+    }
+}
+
+/// Sources of one name are told apart in the accounting.
+fn distinct(names: impl Iterator<Item = String>) -> Vec<String> {
+    let mut out: Vec<String> = Vec::new();
+    for name in names {
+        let mut candidate = name.clone();
+        let mut n = 1;
+        while out.contains(&candidate) {
+            n += 1;
+            candidate = format!("{name}#{n}");
+        }
+        out.push(candidate);
+    }
+    out
+}
+
+fn open(inputs: &[(String, i32)], shared: &Shared) -> PyResult<Merged> {
+    let mut opened = Vec::new();
+    for (source, (name, fd)) in inputs.iter().enumerate() {
+        let file = crate::sinks::file_of(*fd)?;
+        let source = u16::try_from(source).map_err(value)?;
+        match Input::open_file(file, name, source, &shared.stop) {
+            Ok(input) => opened.push(input),
+            Err(error) => return Err(value(error)),
+        }
+    }
+    Ok(Merged::new(opened))
+}
+
+#[pymethods]
+impl Line {
+    /// Describes a pipeline and opens its inputs. Raises ValueError with one line for what cannot be.
+    #[new]
+    #[pyo3(signature = (*, inputs, users=vec![], call_ids=vec![], protocols=vec![], voip=false, filters=None,
+        matcher="auto", hold_time_ns=10_000_000_000, hold_bytes=64 << 20, loops=1, count=0, startup_delay_ns=0,
+        files=vec![], vif=None, records=None, show_dtmf=false))]
+    #[allow(clippy::too_many_arguments)] // keyword arguments: one description
+    fn new(
+        py: Python<'_>,
+        inputs: Vec<(String, i32)>,
+        users: Vec<String>,
+        call_ids: Vec<String>,
+        protocols: Vec<String>,
+        voip: bool,
+        filters: Option<HashMap<u16, Instructions>>,
+        matcher: &str,
+        hold_time_ns: u64,
+        hold_bytes: usize,
+        loops: u64,
+        count: u64,
+        startup_delay_ns: u64,
+        files: Vec<Py<FileSink>>,
+        vif: Option<Py<VifSink>>,
+        records: Option<&str>,
+        show_dtmf: bool,
+    ) -> PyResult<Self> {
+        let _ = show_dtmf;
+        let shared = Arc::new(Shared::default());
+        let patterns = Patterns::compile_for(&users, backend(matcher)?).map_err(value)?;
+        let ids = call_ids.into_iter().map(String::into_bytes);
+        let selection = Selection::new(Some(patterns), ids, classes(&protocols, voip)?);
+        let filters = filters.unwrap_or_default().into_iter().map(|(link, code)| {
+            let code = code.into_iter().map(|(code, jt, jf, k)| Instruction { code, jt, jf, k }).collect();
+            Ok((LinkType(link), Program::new(code).map_err(value)?))
+        });
+        let spec = Spec {
+            filters: filters.collect::<PyResult<_>>()?,
+            selection,
+            voip,
+            records: match records {
+                None => Records::None,
+                Some("packet") => Records::Packet,
+                Some("voip") => Records::Voip,
+                Some(other) => return Err(value(format!("unknown records {other}: packet or voip"))),
+            },
+            hold: (hold_time_ns, hold_bytes),
+            loops,
+            count,
+            startup_delay: Duration::from_nanos(startup_delay_ns),
+            inputs: open(&inputs, &shared)?,
+        };
+        let names = distinct(inputs.into_iter().map(|(name, _)| name));
+        let mut sinks: Vec<Sink> = Vec::new();
+        for file in &files {
+            sinks.push(file.get().open(&names, &shared)?);
+        }
+        if let Some(vif) = vif {
+            sinks.push(vif.get().hand_over(&shared)?);
+        }
+        let views = sinks.iter().map(|s| (s.name().to_owned(), s.view())).collect();
+        let worker = py.detach(|| Worker::new(spec, sinks, Arc::clone(&shared)));
+        Ok(Self { names, shared, views, worker: Mutex::new(Some(worker)), thread: Mutex::new(None) })
+    }
+
+    /// Starts the worker. Raises RuntimeError the second time.
+    fn start(&self) -> PyResult<()> {
+        let Some(worker) = held(&self.worker).take() else {
+            return Err(PyRuntimeError::new_err("the line was started before"));
+        };
+        let thread = std::thread::Builder::new().name("lc-line".into()).spawn(move || worker.run())?;
+        *held(&self.thread) = Some(thread);
+        Ok(())
+    }
+
+    /// Asks to end: what is on its way is accounted for.
+    fn stop(&self) {
+        self.shared.stop.set();
+        self.views.iter().for_each(|(_, view)| view.stop());
+    }
+
+    /// Up to `max_records` records; waits up to `timeout_ms` for the first.
+    fn poll<'py>(&self, py: Python<'py>, max_records: usize, timeout_ms: u64) -> PyResult<Bound<'py, PyList>> {
+        let told = py.detach(|| self.shared.take(max_records, Duration::from_millis(timeout_ms)));
+        let list = PyList::empty(py);
+        for t in &told {
+            list.append(convert::told(py, t, &self.names)?)?;
+        }
+        Ok(list)
+    }
+
+    /// Whether the worker has ended. Raises RuntimeError when it failed.
+    fn finished(&self, py: Python<'_>) -> PyResult<bool> {
+        let ended = held(&self.thread).as_ref().is_some_and(JoinHandle::is_finished);
+        if ended {
+            let thread = held(&self.thread).take();
+            if thread.is_some_and(|t| py.detach(|| t.join()).is_err()) {
+                self.shared.finish();
+                return Err(PyRuntimeError::new_err("the line's worker failed: this is a fault of lippycatd"));
+            }
+        }
+        Ok(self.shared.is_finished() && held(&self.thread).is_none())
+    }
+
+    /// (pass, passes, bytes done, bytes in all or 0).
+    fn progress(&self) -> (u64, u64, u64, u64) {
+        let [pass, passes, done, total] = self.shared.progress();
+        (pass, passes, done, total)
+    }
+
+    /// All counters, of one batch boundary.
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let snapshot = self.shared.snapshot();
+        let mut accounts = snapshot.accounts;
+        accounts.resize_with(self.names.len(), Default::default);
+        let d = convert::accounts(py, &accounts, &self.names)?;
+        convert::follow(py, &d, &snapshot.follow)?;
+        let (sinks, vifs) = (PyDict::new(py), PyDict::new(py));
+        for (name, view) in &self.views {
+            let (counters, vif) = view.read(py)?;
+            sinks.set_item(name, counters)?;
+            if let Some(vif) = vif {
+                vifs.set_item(name.trim_start_matches("vif:"), vif)?;
+            }
+        }
+        d.set_item("sinks", sinks)?;
+        d.set_item("vif", vifs)?;
+        Ok(d)
+    }
+
+    /// Reports since the last call: (level, one line). An error means that something was damaged, lost or left out.
+    fn messages(&self) -> Vec<(&'static str, String)> {
+        self.shared.messages()
+    }
+}

@@ -1,0 +1,439 @@
+//! One pipeline's worker: the loop from the source to the sinks, in one pass or two.
+//!
+//! A regular file is read twice when what a frame's fate is may depend on a later one: pass 1 follows the calls and
+//! marks frames, pass 2 emits the marked ones in file order and is the one that counts. Pipes hold undecided frames.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lc_engine::bpf::Program;
+use lc_engine::follow::Follower;
+use lc_engine::frames::{Bitmap, FrameNo};
+use lc_engine::hold::Hold;
+use lc_engine::select::Selection;
+use lc_engine::verdict::{Decided, Marks};
+use lc_io::merge::Merged;
+use lc_io::pcap_out::SourceDrops;
+use lc_wire::{LinkType, Packet, Refusal};
+
+use crate::shared::{Account, Follow, PacketRecord, Shared, Told};
+use crate::sinks::Sink;
+
+/// Frames between two looks at the clock.
+const BATCH: u64 = 256;
+/// How often counters are published at least, while frames come.
+const PUBLISH: Duration = Duration::from_millis(50);
+
+/// Which records are wanted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Records {
+    /// None.
+    None,
+    /// One a selected packet.
+    Packet,
+    /// SIP messages, streams, calls.
+    Voip,
+}
+
+/// What to do.
+pub struct Spec {
+    /// Where frames come from.
+    pub inputs: Merged,
+    /// Programs by link type.
+    pub filters: Vec<(LinkType, Program)>,
+    /// What is asked for.
+    pub selection: Selection,
+    /// Whether calls are followed even where no decision needs it.
+    pub voip: bool,
+    /// Which records.
+    pub records: Records,
+    /// ns of packet time, bytes.
+    pub hold: (u64, usize),
+    /// How often the input is replayed; 0 for ever.
+    pub loops: u64,
+    /// Packets after which to end; 0 none.
+    pub count: u64,
+    /// Wait before the first frame goes out.
+    pub startup_delay: Duration,
+}
+
+/// What a frame meets before it is followed.
+enum Gate {
+    Pass,
+    Unsupported,
+    Filtered,
+}
+
+/// The end of the line: counters, records, sinks.
+struct Out {
+    sinks: Vec<Sink>,
+    accounts: Vec<Account>,
+    packets: bool,
+    left: Option<u64>,
+    shared: Arc<Shared>,
+}
+
+impl Out {
+    fn emit(&mut self, p: &Packet<'_>) {
+        let account = &mut self.accounts[usize::from(p.source)];
+        match &mut self.left {
+            Some(0) => {
+                account.count += 1;
+                return;
+            }
+            Some(n) => *n -= 1,
+            None => {}
+        }
+        account.selected += 1;
+        for sink in &mut self.sinks {
+            sink.offer(p);
+        }
+        if self.packets {
+            let (ts, number, source, link, orig_len) = (p.ts, p.number, p.source, p.link.0, p.orig_len);
+            let record = PacketRecord { ts, number, source, link, orig_len, data: p.data.to_vec() };
+            self.shared.tell([Told::Packet(record)]);
+        }
+    }
+
+    fn ends(&self) -> bool {
+        self.left == Some(0) || self.shared.stop.is_set()
+    }
+
+    fn publish(&mut self) {
+        self.sinks.iter_mut().for_each(Sink::publish);
+        let accounts = self.accounts.clone();
+        self.shared.publish(|s| s.accounts = accounts);
+    }
+
+    fn flush(&mut self) {
+        self.sinks.iter_mut().for_each(Sink::flush);
+        self.publish();
+    }
+
+    /// What each source lost, for files that tell it.
+    fn lost(&self) -> Vec<SourceDrops> {
+        let lost =
+            |(source, a): (u16, &Account)| SourceDrops { source, received: a.read, dropped: a.link_type + a.count };
+        (0..).zip(&self.accounts).map(lost).collect()
+    }
+}
+
+/// The worker.
+pub struct Worker {
+    spec: Spec,
+    out: Out,
+    shared: Arc<Shared>,
+    published: Instant,
+    refused_links: Vec<LinkType>,
+}
+
+impl Worker {
+    /// Ready to run.
+    pub fn new(spec: Spec, sinks: Vec<Sink>, shared: Arc<Shared>) -> Self {
+        let accounts = vec![Account::default(); spec.inputs.inputs().len()];
+        let left = (spec.count > 0).then_some(spec.count);
+        let packets = spec.records == Records::Packet;
+        let out = Out { sinks, accounts, packets, left, shared: Arc::clone(&shared) };
+        Self { spec, out, shared, published: Instant::now(), refused_links: Vec::new() }
+    }
+
+    /// Reads all input, closes the sinks, and says so.
+    pub fn run(mut self) {
+        let follows = self.spec.voip || !self.spec.selection.keeps_all();
+        if !follows {
+            self.straight();
+        } else if self.spec.inputs.is_regular() {
+            self.twice();
+        } else {
+            self.holding();
+        }
+        let damages: Vec<String> = self.spec.inputs.damages().map(ToString::to_string).collect();
+        damages.into_iter().for_each(|d| self.shared.damage(d));
+        for link in std::mem::take(&mut self.refused_links) {
+            let text = format!("link type {link} is not decoded: its frames are counted as dropped (decode.link_type)");
+            self.shared.damage(text);
+        }
+        self.out.flush();
+        let drain = !self.shared.stop.is_set();
+        let lost = self.out.lost();
+        self.out.sinks.iter_mut().for_each(|s| s.close(drain, &lost));
+        self.out.publish();
+        self.shared.finish();
+    }
+
+    fn refuse(&mut self, source: u16, link: LinkType) {
+        self.out.accounts[usize::from(source)].link_type += 1;
+        if !self.refused_links.contains(&link) {
+            self.refused_links.push(link);
+        }
+    }
+
+    /// Waits for the startup delay; interruptible.
+    fn delay(&self) {
+        let until = Instant::now() + self.spec.startup_delay;
+        while !self.shared.stop.is_set() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            std::thread::sleep(left.min(Duration::from_millis(20)));
+        }
+    }
+
+    /// At a batch boundary.
+    fn batch(&mut self, pass: u64, passes: u64) {
+        let total = self.spec.inputs.size().unwrap_or(0);
+        self.shared.set_progress([pass, passes, self.spec.inputs.position(), total]);
+        if self.published.elapsed() >= PUBLISH {
+            self.published = Instant::now();
+            self.out.publish();
+        }
+    }
+
+    /// Whether the next read may wait for somebody.
+    fn must_wait(&self) -> bool {
+        !self.spec.inputs.is_regular() && !self.spec.inputs.ready(Duration::ZERO)
+    }
+
+    /// Waits for input; what is ready goes out first.
+    fn wait(&mut self) {
+        self.out.flush();
+        while !self.shared.stop.is_set() && !self.spec.inputs.ready(Duration::from_millis(50)) {}
+    }
+
+    fn loops(&self) -> impl Iterator<Item = u64> {
+        let loops = self.spec.loops;
+        (0..).take_while(move |n| loops == 0 || *n < loops)
+    }
+
+    /// Goes back to the start for another round; false when that cannot be.
+    fn again(&mut self, round: u64) -> bool {
+        if round > 0 {
+            self.out.sinks.iter_mut().for_each(Sink::anchor);
+        }
+        if let Err(error) = self.spec.inputs.rewind() {
+            self.shared.damage(format!("cannot read the input again: {error}"));
+            return false;
+        }
+        true
+    }
+
+    /// Every frame that passes the filter goes out: nothing to follow.
+    fn straight(&mut self) {
+        self.delay();
+        for round in self.loops() {
+            if round > 0 && !self.again(round) {
+                return;
+            }
+            let mut n: u64 = 0;
+            while !self.out.ends() {
+                if self.must_wait() {
+                    self.wait();
+                }
+                let Some(p) = self.spec.inputs.next() else { break };
+                let gate = gate(&self.spec.filters, &p);
+                let (source, link) = (p.source, p.link);
+                self.out.accounts[usize::from(source)].read += 1;
+                match gate {
+                    Gate::Pass => self.out.emit(&p),
+                    Gate::Filtered => self.out.accounts[usize::from(source)].filtered += 1,
+                    Gate::Unsupported => self.refuse(source, link),
+                }
+                n += 1;
+                if n % BATCH == 0 {
+                    self.batch(1, 1);
+                }
+            }
+            self.batch(1, 1);
+            if self.out.ends() {
+                return;
+            }
+        }
+    }
+
+    /// Pass 1 decides, pass 2 emits.
+    fn twice(&mut self) {
+        let selection = std::mem::take(&mut self.spec.selection);
+        let mut follower = Follower::new(selection, false, None);
+        let mut marks = Marks::default();
+        let mut n: FrameNo = 0;
+        while let Some(p) = self.spec.inputs.next() {
+            if let Gate::Pass = gate(&self.spec.filters, &p) {
+                follower.frame(&mut marks, &p, n);
+            }
+            n += 1;
+            if n % BATCH == 0 {
+                self.batch(1, 2);
+                if self.shared.stop.is_set() {
+                    return;
+                }
+                if n % (BATCH * 256) == 0 {
+                    self.levels(&follower, 0);
+                }
+            }
+        }
+        follower.finish(&mut marks);
+        self.levels(&follower, 0);
+        let (mut selection, chosen) = follower.calls.into_chosen();
+        self.delay();
+        let mut chosen = Some(chosen);
+        for round in self.loops() {
+            if !self.again(round) {
+                return;
+            }
+            let tells = round == 0 && self.spec.records == Records::Voip;
+            let mut teller = tells.then(|| Follower::new(std::mem::take(&mut selection), true, chosen.take()));
+            self.emit_marked(&marks.0, teller.as_mut());
+            if self.out.ends() {
+                return;
+            }
+        }
+    }
+
+    fn emit_marked(&mut self, marks: &Bitmap, mut teller: Option<&mut Follower>) {
+        let mut n: FrameNo = 0;
+        while !self.out.ends() {
+            let Some(p) = self.spec.inputs.next() else { break };
+            let (source, link) = (p.source, p.link);
+            let gate = gate(&self.spec.filters, &p);
+            let account = &mut self.out.accounts[usize::from(source)];
+            account.read += 1;
+            match gate {
+                Gate::Unsupported => self.refuse(source, link),
+                Gate::Filtered => account.filtered += 1,
+                Gate::Pass => {
+                    if marks.get(n) {
+                        self.out.emit(&p);
+                    } else {
+                        account.filtered += 1;
+                    }
+                    if let Some(t) = teller.as_deref_mut() {
+                        t.frame(&mut Decided, &p, n);
+                        tell(&self.shared, t);
+                    }
+                }
+            }
+            n += 1;
+            if n % BATCH == 0 {
+                self.batch(2, 2);
+            }
+        }
+        if let Some(t) = teller {
+            t.finish(&mut Decided);
+            tell(&self.shared, t);
+        }
+        self.batch(2, 2);
+    }
+
+    /// One pass over a pipe: undecided frames are held.
+    fn holding(&mut self) {
+        let selection = std::mem::take(&mut self.spec.selection);
+        let records = self.spec.records == Records::Voip;
+        let mut follower = Follower::new(selection, records, None);
+        let mut hold = Hold::new(self.spec.hold.0, self.spec.hold.1);
+        self.delay();
+        let mut n: FrameNo = 0;
+        while !self.out.ends() {
+            if self.must_wait() {
+                self.account(&mut hold);
+                self.wait();
+            }
+            let Some(p) = self.spec.inputs.next() else { break };
+            let (source, link) = (p.source, p.link);
+            self.out.accounts[usize::from(source)].read += 1;
+            match gate(&self.spec.filters, &p) {
+                Gate::Unsupported => self.refuse(source, link),
+                Gate::Filtered => self.out.accounts[usize::from(source)].filtered += 1,
+                Gate::Pass => {
+                    hold.begin(n);
+                    follower.frame(&mut hold, &p, n);
+                    let out = &mut self.out;
+                    hold.end(&p, |p| out.emit(p));
+                    tell(&self.shared, &mut follower);
+                }
+            }
+            n += 1;
+            if n % BATCH == 0 {
+                self.account(&mut hold);
+                self.batch(1, 1);
+                self.levels(&follower, hold.missed);
+            }
+        }
+        follower.finish(&mut hold);
+        let out = &mut self.out;
+        hold.finish(|p| out.emit(p));
+        tell(&self.shared, &mut follower);
+        self.account(&mut hold);
+        self.levels(&follower, hold.missed);
+        self.batch(1, 1);
+    }
+
+    fn account(&mut self, hold: &mut Hold) {
+        for source in hold.take_filtered() {
+            self.out.accounts[usize::from(source)].filtered += 1;
+        }
+        for (source, account) in self.out.accounts.iter_mut().enumerate() {
+            account.held = hold.held_of(source);
+        }
+    }
+
+    fn levels(&self, f: &Follower, missed: u64) {
+        let follow = follow(f, missed);
+        self.shared.publish(|s| s.follow = follow);
+    }
+}
+
+fn gate(filters: &[(LinkType, Program)], p: &Packet<'_>) -> Gate {
+    if !p.link.is_supported() {
+        return Gate::Unsupported;
+    }
+    match filters.iter().find(|(link, _)| *link == p.link) {
+        Some((_, program)) if !program.matches(p.data, p.orig_len) => Gate::Filtered,
+        _ => Gate::Pass,
+    }
+}
+
+fn tell(shared: &Shared, follower: &mut Follower) {
+    if !follower.calls.out.is_empty() {
+        shared.tell(follower.take_records().into_iter().map(Told::Record));
+    }
+}
+
+#[allow(clippy::cast_possible_truncation)]
+fn follow(f: &Follower, missed: u64) -> Follow {
+    let (ends, flows) = f.calls.media.sizes();
+    let media = f.calls.media.evicted;
+    let tcp = f.connections.evicted;
+    let mut refusals: Vec<(&str, &str, u64)> = Refusal::ALL
+        .iter()
+        .filter(|r| **r != Refusal::NotIp)
+        .map(|r| (r.labels().0, r.labels().1, f.refused[*r as usize]))
+        .collect();
+    refusals
+        .extend(["size", "too_many", "truncated"].iter().zip(f.fragments_refused).map(|(r, n)| ("fragment", *r, n)));
+    refusals.extend(f.calls.stats.refused.iter().map(|(r, n)| ("sip", *r, *n)));
+    refusals.retain(|(_, _, n)| *n > 0);
+    refusals.sort_unstable();
+    Follow {
+        calls: f.calls.stats.clone(),
+        tables: [f.calls.len(), ends, flows, f.connections.len(), f.datagrams.len()].map(|n| n as u64),
+        streams: flows as u64,
+        evictions: vec![
+            ("calls", "limit", f.calls.stats.evicted[0]),
+            ("calls", "idle", f.calls.stats.evicted[1]),
+            ("flows", "limit", media[0]),
+            ("flows", "idle", media[1]),
+            ("connections", "limit", tcp[0]),
+            ("connections", "idle", tcp[1]),
+            ("streams", "hole", tcp[2]),
+            ("streams", "limit", tcp[3]),
+            ("datagrams", "idle", f.datagrams.evicted[0]),
+            ("datagrams", "limit", f.datagrams.evicted[1]),
+            ("records", "limit", f.calls.stats.records_lost),
+        ],
+        refusals,
+        reassembly: f.connections.levels(),
+        missed,
+        shared: f.connections.shared,
+    }
+}

@@ -1,0 +1,179 @@
+//! What the worker publishes and Python reads: counters, records, messages. Locks are held for copies only.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use lc_engine::calls::CallStats;
+use lc_engine::record::Record;
+use lc_io::interrupt::Interrupt;
+
+/// Records that wait for Python before a file is read on.
+const MAX_RECORDS: usize = 8192;
+
+/// One source's part of law 1.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Account {
+    /// Frames read.
+    pub read: u64,
+    /// Frames offered to every sink.
+    pub selected: u64,
+    /// Frames that no selector kept.
+    pub filtered: u64,
+    /// Frames that wait for a decision.
+    pub held: u64,
+    /// Frames of a link type that is not decoded.
+    pub link_type: u64,
+    /// Frames selected after `--count` was reached.
+    pub count: u64,
+}
+
+/// Everything but the sinks, as of one batch boundary.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// By source.
+    pub accounts: Vec<Account>,
+    /// The follower's counters.
+    pub follow: Follow,
+}
+
+/// Counters and levels of the follower.
+#[derive(Clone, Debug, Default)]
+pub struct Follow {
+    /// Of the call table.
+    pub calls: CallStats,
+    /// Calls, endpoints, flows, connections, datagrams in their tables.
+    pub tables: [u64; 5],
+    /// Streams followed.
+    pub streams: u64,
+    /// (table, reason, n).
+    pub evictions: Vec<(&'static str, &'static str, u64)>,
+    /// (layer, reason, n).
+    pub refusals: Vec<(&'static str, &'static str, u64)>,
+    /// Connections that carry SIP, others, bytes held.
+    pub reassembly: (u64, u64, u64),
+    /// Frames that were let go before their call was selected.
+    pub missed: u64,
+    /// TCP segments kept whole for a part of them.
+    pub shared: u64,
+}
+
+/// A packet for a formatter.
+#[derive(Debug)]
+pub struct PacketRecord {
+    /// Capture time, ns.
+    pub ts: u64,
+    /// Number in its source.
+    pub number: u64,
+    /// Source.
+    pub source: u16,
+    /// LINKTYPE_ number.
+    pub link: u16,
+    /// Length on the wire.
+    pub orig_len: u32,
+    /// Captured bytes.
+    pub data: Vec<u8>,
+}
+
+/// What goes to Python.
+#[derive(Debug)]
+pub enum Told {
+    /// From the follower.
+    Record(Record),
+    /// A packet line.
+    Packet(PacketRecord),
+}
+
+/// The state that worker and Python share.
+#[derive(Debug, Default)]
+pub struct Shared {
+    snapshot: Mutex<Snapshot>,
+    records: Mutex<VecDeque<Told>>,
+    changed: Condvar,
+    messages: Mutex<Vec<(&'static str, String)>>,
+    /// Asks every part to end.
+    pub stop: Interrupt,
+    finished: AtomicBool,
+    progress: [AtomicU64; 4],
+}
+
+fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
+    m.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    /// Publishes counters.
+    pub fn publish(&self, change: impl FnOnce(&mut Snapshot)) {
+        change(&mut lock(&self.snapshot));
+    }
+
+    /// Counters as of the last batch.
+    pub fn snapshot(&self) -> Snapshot {
+        lock(&self.snapshot).clone()
+    }
+
+    /// Hands records over; waits while Python has not taken the earlier ones (law 2).
+    pub fn tell(&self, told: impl IntoIterator<Item = Told>) {
+        let mut queue = lock(&self.records);
+        while queue.len() >= MAX_RECORDS && !self.stop.is_set() {
+            let waited = self.changed.wait_timeout(queue, Duration::from_millis(20));
+            queue = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        queue.extend(told);
+        drop(queue);
+        self.changed.notify_all();
+    }
+
+    /// Takes up to `most` records; waits up to `timeout` for the first.
+    pub fn take(&self, most: usize, timeout: Duration) -> Vec<Told> {
+        let mut queue = lock(&self.records);
+        if queue.is_empty() && !self.is_finished() {
+            queue = self.changed.wait_timeout(queue, timeout).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let n = queue.len().min(most);
+        let out = queue.drain(..n).collect();
+        drop(queue);
+        self.changed.notify_all();
+        out
+    }
+
+    /// One line for a person.
+    pub fn message(&self, level: &'static str, text: String) {
+        lock(&self.messages).push((level, text));
+    }
+
+    /// Something was damaged or lost; the run ends with exit status 1.
+    pub fn damage(&self, text: String) {
+        self.message("error", text);
+    }
+
+    /// Lines since the last call.
+    pub fn messages(&self) -> Vec<(&'static str, String)> {
+        std::mem::take(&mut lock(&self.messages))
+    }
+
+    /// The worker has ended.
+    pub fn finish(&self) {
+        self.finished.store(true, Ordering::Release);
+        drop(lock(&self.records));
+        self.changed.notify_all();
+    }
+
+    /// Whether the worker has ended.
+    pub fn is_finished(&self) -> bool {
+        self.finished.load(Ordering::Acquire)
+    }
+
+    /// Pass, passes, bytes done, bytes in all.
+    pub fn progress(&self) -> [u64; 4] {
+        [0, 1, 2, 3].map(|i: usize| self.progress[i].load(Ordering::Relaxed))
+    }
+
+    /// Publishes progress.
+    pub fn set_progress(&self, progress: [u64; 4]) {
+        for (cell, n) in self.progress.iter().zip(progress) {
+            cell.store(n, Ordering::Relaxed);
+        }
+    }
+}

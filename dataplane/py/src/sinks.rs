@@ -1,0 +1,349 @@
+//! Where frames end: files and virtual interfaces, as Python describes them and as the worker drives them.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use lc_io::counters::SinkCounters;
+use lc_io::interrupt::Interrupt;
+use lc_io::pcap_out::{Config as FileConfig, Format, PcapWriter, Rotation, SourceDrops};
+use lc_io::tap::{Config, Kind, Report, VifHandle, VifSink as Tap, VifStats};
+use lc_wire::{LinkType, Packet};
+use pyo3::exceptions::{PyOSError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::shared::Shared;
+
+fn held<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
+    m.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A descriptor of our own for what Python opened; Python's stays Python's.
+pub fn file_of(fd: i32) -> PyResult<File> {
+    if fd < 0 {
+        return Err(PyValueError::new_err(format!("{fd} is no file descriptor")));
+    }
+    // SAFETY: the descriptor is borrowed only for the duplication; a closed one gives EBADF.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
+    Ok(borrowed.try_clone_to_owned().map(File::from)?)
+}
+
+/// One sink of a line, owned by its worker.
+pub enum Sink {
+    /// A capture file.
+    File { name: String, writer: Box<PcapWriter>, counters: Arc<Mutex<SinkCounters>>, shared: Arc<Shared> },
+    /// A virtual interface.
+    Vif { name: String, tap: Option<Tap>, handle: VifHandle, shared: Arc<Shared> },
+}
+
+impl Sink {
+    /// Its name in the accounting.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::File { name, .. } | Self::Vif { name, .. } => name,
+        }
+    }
+
+    /// What others read of it.
+    pub fn view(&self) -> SinkView {
+        match self {
+            Self::File { counters, .. } => SinkView::File(Arc::clone(counters)),
+            Self::Vif { handle, .. } => SinkView::Vif(handle.clone()),
+        }
+    }
+
+    /// Takes a packet.
+    #[inline]
+    pub fn offer(&mut self, p: &Packet<'_>) {
+        match self {
+            Self::File { writer, shared, .. } => {
+                if let Err(error) = writer.write(p) {
+                    shared.damage(error.to_string());
+                }
+            }
+            Self::Vif { tap, .. } => {
+                if let Some(tap) = tap {
+                    tap.offer(p);
+                }
+            }
+        }
+    }
+
+    /// Publishes what it counts; hands over what an interface has gathered. A file keeps its block.
+    pub fn publish(&mut self) {
+        match self {
+            Self::File { writer, counters, .. } => *held(counters) = writer.counters(),
+            Self::Vif { tap, handle, shared, .. } => {
+                if let Some(tap) = tap {
+                    tap.flush();
+                }
+                for report in handle.take_reports() {
+                    match report {
+                        Report::Warning(text) => shared.message("warning", text),
+                        Report::Error(text) => shared.damage(text),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes out what is gathered: the source has nothing more for now.
+    pub fn flush(&mut self) {
+        if let Self::File { writer, shared, .. } = self {
+            if let Err(error) = writer.flush() {
+                shared.damage(error.to_string());
+            }
+        }
+        self.publish();
+    }
+
+    /// A new round over the input begins.
+    pub fn anchor(&mut self) {
+        if let Self::Vif { tap: Some(tap), .. } = self {
+            tap.anchor();
+        }
+    }
+
+    /// Ends: all that was taken is written (`drain`) or counted.
+    pub fn close(&mut self, drain: bool, lost: &[SourceDrops]) {
+        match self {
+            Self::File { writer, counters, shared, .. } => {
+                if let Err(error) = writer.close(lost) {
+                    shared.damage(error.to_string());
+                }
+                *held(counters) = writer.counters();
+            }
+            Self::Vif { tap, .. } => {
+                if let Some(tap) = tap.take() {
+                    let _last = tap.close(drain); // the handle has the same figures
+                }
+                self.publish();
+            }
+        }
+    }
+}
+
+/// A sink as Python's thread sees it.
+pub enum SinkView {
+    /// A file's counters as of the last batch.
+    File(Arc<Mutex<SinkCounters>>),
+    /// An interface.
+    Vif(VifHandle),
+}
+
+impl SinkView {
+    /// Ends its waits.
+    pub fn stop(&self) {
+        if let Self::Vif(handle) = self {
+            handle.stop();
+        }
+    }
+
+    /// (counters, interface figures).
+    pub fn read<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyDict>, Option<Bound<'py, PyDict>>)> {
+        match self {
+            Self::File(counters) => Ok((sink_dict(py, &held(counters).clone())?, None)),
+            Self::Vif(handle) => {
+                let stats = handle.stats();
+                Ok((sink_dict(py, &stats.counters)?, Some(vif_dict(py, &stats)?)))
+            }
+        }
+    }
+}
+
+fn sink_dict<'py>(py: Python<'py>, c: &SinkCounters) -> PyResult<Bound<'py, PyDict>> {
+    let d = PyDict::new(py);
+    d.set_item("offered", c.offered)?;
+    d.set_item("written", c.written)?;
+    d.set_item("queued", c.queued)?;
+    let dropped = PyDict::new(py);
+    for (reason, n) in c.dropped.iter() {
+        dropped.set_item(reason, n)?;
+    }
+    d.set_item("dropped", dropped)?;
+    Ok(d)
+}
+
+fn vif_dict<'py>(py: Python<'py>, s: &VifStats) -> PyResult<Bound<'py, PyDict>> {
+    let d = PyDict::new(py);
+    d.set_item("injected_packets", s.counters.written)?;
+    d.set_item("injected_bytes", s.injected_bytes)?;
+    let errors = PyDict::new(py);
+    for (reason, n) in s.errors() {
+        errors.set_item(reason, n)?;
+    }
+    d.set_item("errors", errors)?;
+    d.set_item("utilization", s.utilization)?;
+    d.set_item("up", s.up)?;
+    d.set_item("oversize", s.oversize)?;
+    let latency = PyDict::new(py);
+    latency.set_item("buckets", s.latency.cumulative().collect::<Vec<_>>())?;
+    latency.set_item("sum", s.latency.sum)?;
+    latency.set_item("count", s.latency.count)?;
+    d.set_item("latency", latency)?;
+    Ok(d)
+}
+
+/// A capture file to write: an open descriptor, or the path of a rotating set.
+#[pyclass(module = "lippycatd._dataplane", frozen)]
+pub struct FileSink {
+    name: String,
+    fd: Option<i32>,
+    path: Option<String>,
+    format: Format,
+    rotation: Rotation,
+    comment: String,
+}
+
+#[pymethods]
+impl FileSink {
+    #[new]
+    #[pyo3(signature = (*, name, fd=None, path=None, format="pcap", rotate_size=0, rotate_seconds=0, rotate_count=0,
+        comment=String::new()))]
+    #[allow(clippy::too_many_arguments)] // keyword arguments: one description
+    fn new(
+        name: String,
+        fd: Option<i32>,
+        path: Option<String>,
+        format: &str,
+        rotate_size: u64,
+        rotate_seconds: u64,
+        rotate_count: u32,
+        comment: String,
+    ) -> PyResult<Self> {
+        let format = match format {
+            "pcap" => Format::Pcap,
+            "pcapng" => Format::Pcapng,
+            other => return Err(PyValueError::new_err(format!("unknown format {other}: pcap or pcapng"))),
+        };
+        if fd.is_some() == path.is_some() {
+            return Err(PyValueError::new_err("a file sink has a descriptor or a path"));
+        }
+        let rotation = Rotation { size: rotate_size, seconds: rotate_seconds, count: rotate_count };
+        Ok(Self { name, fd, path, format, rotation, comment })
+    }
+}
+
+impl FileSink {
+    /// Opens it for a line whose sources have these names.
+    pub fn open(&self, sources: &[String], shared: &Arc<Shared>) -> PyResult<Sink> {
+        let config = FileConfig {
+            name: self.name.clone(),
+            format: self.format,
+            comment: self.comment.clone(),
+            sources: sources.to_vec(),
+            link: LinkType::ETHERNET,
+        };
+        let stop: &Interrupt = &shared.stop;
+        let writer = match (&self.fd, &self.path) {
+            (Some(fd), _) => PcapWriter::to_file(file_of(*fd)?, config, stop),
+            (_, Some(path)) => PcapWriter::to_path(Path::new(path), self.rotation, config, stop),
+            _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "a file sink has a descriptor or a path")),
+        };
+        let writer = Box::new(writer.map_err(|e| PyOSError::new_err(e.to_string()))?);
+        let counters = Arc::new(Mutex::new(writer.counters()));
+        Ok(Sink::File { name: format!("file:{}", self.name), writer, counters, shared: Arc::clone(shared) })
+    }
+}
+
+/// A TAP or TUN descriptor with its queue and its writing thread.
+#[pyclass(module = "lippycatd._dataplane", frozen)]
+pub struct VifSink {
+    name: String,
+    tap: Mutex<Option<Tap>>,
+    handle: VifHandle,
+}
+
+#[pymethods]
+impl VifSink {
+    #[new]
+    #[pyo3(signature = (*, name, fd, kind, mtu, buffer_size, replay_timing=false, replay_speed=1.0, rate_limit=0,
+        rate_burst=0, blocking=true))]
+    #[allow(clippy::too_many_arguments)] // keyword arguments: one description
+    fn new(
+        name: String,
+        fd: i32,
+        kind: &str,
+        mtu: u32,
+        buffer_size: u64,
+        replay_timing: bool,
+        replay_speed: f64,
+        rate_limit: u64,
+        rate_burst: u64,
+        blocking: bool,
+    ) -> PyResult<Self> {
+        let kind = match kind {
+            "tap" => Kind::Tap,
+            "tun" => Kind::Tun,
+            other => return Err(PyValueError::new_err(format!("unknown interface type {other}: tap or tun"))),
+        };
+        let config = Config {
+            name: name.clone(),
+            kind,
+            mtu,
+            buffer_size,
+            replay_timing,
+            replay_speed,
+            rate_limit,
+            rate_burst,
+            blocking,
+            direct: false,
+        };
+        let tap = Tap::new(file_of(fd)?, &config).map_err(|e| PyValueError::new_err(e.to_string()))?;
+        let handle = tap.handle();
+        Ok(Self { name, tap: Mutex::new(Some(tap)), handle })
+    }
+
+    /// Puts frames on the interface, in order; gives how many were taken. Raises ValueError after close.
+    #[pyo3(signature = (frames, timestamps_ns=None, link=1))]
+    fn inject(
+        &self,
+        py: Python<'_>,
+        frames: Vec<Vec<u8>>,
+        timestamps_ns: Option<Vec<u64>>,
+        link: u16,
+    ) -> PyResult<usize> {
+        if timestamps_ns.as_ref().is_some_and(|t| t.len() != frames.len()) {
+            return Err(PyValueError::new_err("there must be one timestamp for each frame"));
+        }
+        py.detach(|| {
+            let mut tap = held(&self.tap);
+            let Some(tap) = tap.as_mut() else { return Err(PyValueError::new_err("the interface is closed")) };
+            for (number, data) in (1..).zip(&frames) {
+                let ts = timestamps_ns.as_ref().map_or(0, |t| t[usize::try_from(number - 1).unwrap_or(0)]);
+                let orig_len = u32::try_from(data.len()).unwrap_or(u32::MAX);
+                tap.offer(&Packet { ts, number, orig_len, source: 0, link: LinkType(link), data });
+            }
+            tap.flush();
+            Ok(frames.len())
+        })
+    }
+
+    /// Counters now, in one snapshot.
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let stats = self.handle.stats();
+        let d = vif_dict(py, &stats)?;
+        d.update(sink_dict(py, &stats.counters)?.as_mapping())?;
+        Ok(d)
+    }
+
+    /// Ends: writes what is queued (`drain`) or drops it as `stopped`; gives the last counters.
+    #[pyo3(signature = (drain=true))]
+    fn close<'py>(&self, py: Python<'py>, drain: bool) -> PyResult<Bound<'py, PyDict>> {
+        py.detach(|| held(&self.tap).take().map(|tap| tap.close(drain)));
+        self.stats(py)
+    }
+}
+
+impl VifSink {
+    /// Hands the device over to a line.
+    pub fn hand_over(&self, shared: &Arc<Shared>) -> PyResult<Sink> {
+        let tap = held(&self.tap).take();
+        let tap = tap.ok_or_else(|| PyValueError::new_err("the interface is closed, or another line has it"))?;
+        let (name, handle) = (format!("vif:{}", self.name), self.handle.clone());
+        Ok(Sink::Vif { name, tap: Some(tap), handle, shared: Arc::clone(shared) })
+    }
+}
