@@ -117,7 +117,7 @@ step_build() {
     key=$(hash pyproject.toml dataplane)
     if done_before build "$key" && ls lippycatd/_dataplane*.so > /dev/null 2>&1; then return 0; fi
     say "building lippycatd (release)"
-    PATH="$PWD/.venv/bin:$PATH" MATURIN_PEP517_ARGS="--release --locked" .venv/bin/python -m pip install --quiet --disable-pip-version-check \
+    PATH="$PWD/.venv/bin:$PATH" MATURIN_PEP517_ARGS=--locked .venv/bin/python -m pip install --quiet --disable-pip-version-check \
         --no-deps --no-build-isolation --editable . || fail "building lippycatd failed"
     stamp build "$key"
 }
