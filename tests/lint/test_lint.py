@@ -20,7 +20,7 @@ CHECKS = {
     "ruff": [BIN / "ruff", "check", *PYTHON],
     "ruff-format": [BIN / "ruff", "format", "--check", *PYTHON],
     "mypy": [BIN / "mypy"],
-    "mypy-helper": [BIN / "mypy", "helper/lippycat_helper"],
+    "mypy-helper": [BIN / "mypy", "--config-file", "helper/pyproject.toml", "helper/lippycat_helper"],
     "mypy-programs": [BIN / "mypy", *TYPED],
     "stubtest": [BIN / "stubtest", "lippycatd._dataplane"],
     "imports": [BIN / "lint-imports", "--no-cache"],
