@@ -10,5 +10,6 @@ pub mod files;
 pub mod interrupt;
 pub mod merge;
 pub mod pcap_out;
+pub mod sandbox;
 pub mod tap;
 pub mod thread;

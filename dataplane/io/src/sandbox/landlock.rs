@@ -1,0 +1,87 @@
+//! Landlock: which files stay reachable. No program can be executed, no TCP port bound or connected to, no abstract
+//! Unix socket of another process reached, and no other process signalled, where the kernel knows how (ABI 4 and 6).
+
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use landlock::{
+    Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
+    RulesetCreated, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope, ABI,
+};
+
+use super::privileges::alone;
+use super::status::status;
+use super::{Enforcement, Rules, SandboxError, Status};
+
+/// What is asked for; an older kernel does what it can.
+const TARGET: ABI = ABI::V7;
+
+/// The kernel does not tell what it enforces: this is its answer to [`lock`].
+static STATE: Mutex<(Enforcement, Vec<PathBuf>)> = Mutex::new((Enforcement::None, Vec::new()));
+
+/// Locks the calling thread, and all that it starts, to the files of `rules`. Open descriptors stay usable. A second
+/// call can only take away more.
+///
+/// # Errors
+/// Threads are running; the kernel refuses the rules. A kernel without Landlock is no error: the status tells.
+pub fn lock(rules: &Rules) -> Result<Status, SandboxError> {
+    alone()?;
+    let mut missing = Vec::new();
+    let enforced = restrict(rules, &mut missing).map_err(|error| SandboxError::Landlock(error.to_string()))?;
+    if let Ok(mut state) = STATE.lock() {
+        *state = (enforced, missing);
+    }
+    status()
+}
+
+/// Version of the kernel's Landlock, what is enforced, and the paths that could not be opened.
+pub(super) fn state() -> (u32, Enforcement, Vec<PathBuf>) {
+    let (enforcement, missing) = STATE.lock().map(|state| state.clone()).unwrap_or_default();
+    (version(), enforcement, missing)
+}
+
+/// LANDLOCK_CREATE_RULESET_VERSION: asks for the version instead of creating anything.
+fn version() -> u32 {
+    const VERSION: libc::c_uint = 1;
+    // SAFETY: with this flag the call takes a null pointer and the size 0, and returns a number.
+    let version =
+        unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<libc::c_void>(), 0usize, VERSION) };
+    u32::try_from(version).unwrap_or(0)
+}
+
+fn restrict(rules: &Rules, missing: &mut Vec<PathBuf>) -> Result<Enforcement, RulesetError> {
+    let read = AccessFs::ReadFile | AccessFs::ReadDir;
+    let write = read | AccessFs::WriteFile | AccessFs::Truncate | AccessFs::MakeReg;
+    let mut ruleset = Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessFs::from_all(TARGET))?
+        .handle_access(AccessNet::from_all(TARGET))?
+        .scope(Scope::from_all(TARGET))?
+        .create()?;
+    for (paths, access) in [(&rules.read, read), (&rules.write, write)] {
+        for path in paths {
+            ruleset = allow(ruleset, path, access, missing)?;
+        }
+    }
+    Ok(match ruleset.restrict_self()?.ruleset {
+        RulesetStatus::FullyEnforced => Enforcement::Full,
+        RulesetStatus::PartiallyEnforced => Enforcement::Partial,
+        RulesetStatus::NotEnforced => Enforcement::None,
+    })
+}
+
+/// A file gets of `access` what files have.
+fn allow(
+    ruleset: RulesetCreated,
+    path: &PathBuf,
+    access: BitFlags<AccessFs>,
+    missing: &mut Vec<PathBuf>,
+) -> Result<RulesetCreated, RulesetError> {
+    let Ok(beneath) = PathFd::new(path) else {
+        missing.push(path.clone());
+        return Ok(ruleset);
+    };
+    let directory = path.metadata().is_ok_and(|metadata| metadata.is_dir());
+    let access = if directory { access } else { access & AccessFs::from_file(TARGET) };
+    ruleset.add_rule(PathBeneath::new(beneath, access))
+}
