@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use lc_proto::sip::{MAX_BODY, MAX_HEAD};
+
 use crate::calls::Owner;
 use crate::defrag::FrameId;
 
-/// Bytes of one direction held for a message that is not complete.
-pub const MAX_BUFFER: usize = 256 << 10;
+/// Bytes of one direction held for a message that is not complete: the longest head and body.
+pub const MAX_BUFFER: usize = MAX_HEAD + MAX_BODY;
 /// Bytes of one direction that came too early.
 pub const MAX_LATE: usize = 256 << 10;
 /// Messages remembered for their retransmissions.

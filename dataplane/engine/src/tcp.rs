@@ -5,7 +5,7 @@
 //! whose bytes they carry.
 
 use hashbrown::HashMap;
-use lc_proto::sip::{self, Framing};
+use lc_proto::sip::{self, Framer, Framing};
 use lc_proto::websocket;
 use lc_wire::tcp::{Tcp, ACK, FIN, RST, SYN};
 
@@ -44,6 +44,8 @@ struct Connection {
     key: (End, End),
     mode: Mode,
     halves: Box<[Half; 2]>,
+    /// Where reading of a message stands, per direction.
+    framers: [Framer; 2],
     /// WebSocket message in the making, per direction.
     fragments: [Vec<u8>; 2],
     upgraded: [bool; 2],
@@ -288,6 +290,7 @@ impl Connection {
             key,
             mode: Mode::Unknown,
             halves: Box::default(),
+            framers: [Framer::default(); 2],
             fragments: [Vec::new(), Vec::new()],
             upgraded: [false; 2],
             edges: Waiting::default(),
@@ -415,7 +418,7 @@ impl<V: Verdicts> Work<'_, V> {
 
     fn sip(&mut self, c: &mut Connection, side: usize, at_end: bool) -> bool {
         let half = &c.halves[side];
-        match sip::frame(half.pending(), at_end) {
+        match c.framers[side].frame(half.pending(), at_end) {
             Framing::NeedMore => false,
             Framing::Keepalive { len } => {
                 self.consume(c, side, len, Owner::Connection);
@@ -466,7 +469,7 @@ impl<V: Verdicts> Work<'_, V> {
             websocket::Framing::NeedMore => return false,
             websocket::Framing::Frame(f) => f,
             websocket::Framing::Refused(why) => {
-                *self.calls.stats.refused.entry(why).or_default() += 1;
+                *self.calls.stats.refused.entry(why.as_str()).or_default() += 1;
                 c.mode = Mode::Other;
                 return false;
             }
@@ -525,6 +528,7 @@ impl<V: Verdicts> Work<'_, V> {
     }
 
     fn consume(&mut self, c: &mut Connection, side: usize, len: usize, owner: Owner) {
+        c.framers[side] = Framer::default();
         let selected = match owner {
             Owner::Call(call) => Some(self.calls.is_selected(call)),
             Owner::Selected => Some(true),
