@@ -45,14 +45,10 @@ def keep_only(capability: int) -> None:
     Raises HelperError when it does not hold the capability or something remains.
     """
     before = held()
-    if before["CapEff"] & SETPCAP:
-        _lock_root()
-        prctl.capbset.limit()
-    prctl.set_no_new_privs(1)
-    prctl.set_dumpable(0)
-    for each in (prctl.cap_effective, prctl.cap_permitted):
-        each.limit(_CAPS[capability])
-    prctl.cap_inheritable.limit()
+    try:
+        _give_up(capability, before)
+    except OSError as error:
+        raise HelperError(f"could not give up privileges: {error.strerror}") from None
     now = held()
     # Without CAP_SETPCAP (a unit's or a container's choice) the bounding set stays as it
     # was given; no_new_privs makes it meaningless.
@@ -63,6 +59,17 @@ def keep_only(capability: int) -> None:
     if wrong:
         need(capability, "the helper")
         raise HelperError(f"could not give up privileges: {', '.join(wrong)} is not as it must be")
+
+
+def _give_up(capability: int, before: dict[str, int]) -> None:
+    if before["CapEff"] & SETPCAP:
+        _lock_root()
+        prctl.capbset.limit()
+    prctl.set_no_new_privs(1)
+    prctl.set_dumpable(0)
+    for each in (prctl.cap_effective, prctl.cap_permitted):
+        each.limit(_CAPS[capability])
+    prctl.cap_inheritable.limit()
 
 
 def _lock_root() -> None:

@@ -67,13 +67,7 @@ def _step(helper: Helper, session: Session, sock: socket.socket) -> bool:
         return False
     except OSError:
         return False
-    status = Status.OK
-    try:
-        answer = helper.answer(session, request)
-    except HelperError as error:
-        status = error.status
-        say(f"{session.who}: {request.operation.name}: {error}")
-        answer = Answer(Reply(request.operation, request.sequence, status=status, text=str(error)))
+    answer = _answer(helper, session, request)
     try:
         wire.send(sock, answer.reply.pack(), answer.fds)
     except OSError as error:
@@ -81,7 +75,18 @@ def _step(helper: Helper, session: Session, sock: socket.socket) -> bool:
         return False
     finally:
         close_spent(answer)
-    return status is not Status.REFUSED
+    return answer.reply.status is not Status.REFUSED
+
+
+def _answer(helper: Helper, session: Session, request: Request) -> Answer:
+    try:
+        return helper.answer(session, request)
+    except HelperError as error:
+        status, text = error.status, str(error)
+    except OSError as error:
+        status, text = Status.NOT_POSSIBLE, f"cannot do it: {error.strerror}"
+    say(f"{session.who}: {request.operation.name}: {text}")
+    return Answer(Reply(request.operation, request.sequence, status=status, text=text))
 
 
 @contextlib.contextmanager

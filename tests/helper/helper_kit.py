@@ -88,20 +88,33 @@ def named(netns):
     return Path("/run/netns", netns).exists()
 
 
+def children(pid):
+    """The processes that this one has started."""
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except FileNotFoundError:
+        return []
+
+
+def start_daemon(*prefix, **request):
+    """Start DAEMON, in a session of its own."""
+    return subprocess.Popen(
+        [*prefix, sys.executable, "-c", DAEMON, json.dumps(request)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+        start_new_session=True,
+    )
+
+
 class Run:
     """One run of the command line: daemon, helper and keeper as processes."""
 
     def __init__(self, *prefix, **request):
         self.netns = request.get("netns", "lc-ns")
-        self.process = subprocess.Popen(
-            [*prefix, sys.executable, "-c", DAEMON, json.dumps(request)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment(),
-            start_new_session=True,
-        )
+        self.process = start_daemon(*prefix, **request)
         line = self.process.stdout.readline()
         assert line, self.process.stderr.read()
         self.said = json.loads(line)

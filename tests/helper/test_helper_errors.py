@@ -7,10 +7,17 @@ import subprocess
 import sys
 
 import pytest
-from helper_kit import links, named
+from helper_kit import environment, links, named
 
 from lippycatd import privileged as client
 from lippycatd.errors import PrivilegeError
+
+
+def test_the_daemons_side_imports_nothing_privileged():
+    script = "import sys, lippycatd.privileged; print(*sys.modules)"
+    modules = subprocess.check_output([sys.executable, "-c", script], text=True, env=environment()).split()
+    assert {m for m in modules if m.startswith("lippycat_helper")} == {"lippycat_helper", "lippycat_helper.wire"}
+    assert not {m.partition(".")[0] for m in modules} & {"pyroute2", "prctl", "_prctl"}
 
 
 def fails(**request):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
+import random
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
-from helper_kit import alive, keepers, links, marker, named, status, until
+from helper_kit import alive, children, keepers, links, marker, named, start_daemon, status, until
 
 ADMIN, SYS_ADMIN = 1 << 12, 1 << 21
 MORTAL = ("daemon", "helper", "keeper")
@@ -41,6 +44,19 @@ def test_each_process_holds_what_it_needs_and_no_more(run, netns):
         assert fields["NoNewPrivs"] == "1"
         assert fields["Threads"] == "1"
     assert made.keeper != made.helper
+    made.end()
+
+
+def test_only_the_daemon_has_the_device(run, netns):
+    made = run(netns=netns)
+
+    def holders():
+        open_files = {pid: [str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir()] for pid in processes}
+        return [pid for pid, files in open_files.items() if "/dev/net/tun" in files]
+
+    processes = (made.daemon, made.helper, made.keeper)
+    time.sleep(0.2)  # the helper closes its own once it is sent
+    assert holders() == [made.daemon]
     made.end()
 
 
@@ -180,6 +196,24 @@ def test_a_daemon_alone_keeps_its_namespace_from_other_runs(run, swept):
     assert until(lambda: links(swept) == {"lo"})
     run(netns=swept).end()
     assert gone(swept)
+
+
+@pytest.mark.parametrize("dead", ["daemon", "helper", "both"])
+def test_kill_9_at_any_moment_of_the_start(privileged, swept, dead):
+    chance = random.Random(3)
+    for _ in range(5):
+        daemon = start_daemon(netns=swept)
+        helper = until(lambda daemon=daemon: children(daemon.pid))
+        time.sleep(chance.uniform(0, 0.35))
+        for pid in {"daemon": [daemon.pid], "helper": helper, "both": [daemon.pid, *helper]}[dead]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        with daemon:
+            daemon.stdin.close()
+        assert until(lambda helper=helper: not any(map(alive, helper)))
+        assert until(lambda: not named(swept) and not keepers(swept))
+        # A marker, if at all: of no namespace, and in nobody's way.
+        marker(swept).unlink(missing_ok=True)
 
 
 def test_runs_that_start_and_end_at_once_do_not_trip_each_other(run, netns):
