@@ -5,6 +5,7 @@
 mod convert;
 mod line;
 mod run;
+mod sandbox;
 mod shared;
 mod sinks;
 
@@ -26,5 +27,8 @@ fn _dataplane(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<sinks::FileSink>()?;
     m.add_class::<sinks::VifSink>()?;
     m.add_function(wrap_pyfunction!(check_patterns, m)?)?;
+    m.add_function(wrap_pyfunction!(sandbox::drop_privileges, m)?)?;
+    m.add_function(wrap_pyfunction!(sandbox::lock, m)?)?;
+    m.add_function(wrap_pyfunction!(sandbox::sandbox_status, m)?)?;
     Ok(())
 }

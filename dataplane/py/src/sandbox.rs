@@ -1,0 +1,59 @@
+//! The process gives up what it does not need; see `lc_io::sandbox`.
+
+use std::path::PathBuf;
+
+use lc_io::sandbox::{self, Enforcement, Rules, Status};
+use pyo3::exceptions::PyOSError;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+fn fault<E: std::fmt::Display>(e: E) -> PyErr {
+    PyOSError::new_err(e.to_string())
+}
+
+fn dict<'py>(py: Python<'py>, s: &Status) -> PyResult<Bound<'py, PyDict>> {
+    let d = PyDict::new(py);
+    d.set_item("uids", s.uids.to_vec())?;
+    d.set_item("gids", s.gids.to_vec())?;
+    d.set_item("groups", s.groups.clone())?;
+    for (name, set) in [
+        ("effective", s.effective),
+        ("permitted", s.permitted),
+        ("inheritable", s.inheritable),
+        ("bounding", s.bounding),
+        ("ambient", s.ambient),
+    ] {
+        d.set_item(name, format!("{set:016x}"))?;
+    }
+    d.set_item("no_new_privs", s.no_new_privs)?;
+    d.set_item("dumpable", s.dumpable)?;
+    d.set_item("seccomp", s.seccomp)?;
+    d.set_item("landlock_abi", s.landlock_abi)?;
+    let landlock = match s.landlock {
+        Enforcement::None => "none",
+        Enforcement::Partial => "partial",
+        Enforcement::Full => "full",
+    };
+    d.set_item("landlock", landlock)?;
+    d.set_item("missing", s.missing.clone())?;
+    Ok(d)
+}
+
+/// Becomes this user for good: no capability, no way to get one back. Raises OSError with one line.
+#[pyfunction]
+pub fn drop_privileges(uid: u32, gid: u32, groups: Vec<u32>) -> PyResult<()> {
+    sandbox::drop_privileges(uid, gid, &groups).map(drop).map_err(fault)
+}
+
+/// Puts everything but these files and directories out of reach, and TCP; gives what is in force.
+#[pyfunction]
+#[pyo3(signature = (*, read, write))]
+pub fn lock(py: Python<'_>, read: Vec<PathBuf>, write: Vec<PathBuf>) -> PyResult<Bound<'_, PyDict>> {
+    dict(py, &sandbox::lock(&Rules { read, write }).map_err(fault)?)
+}
+
+/// What the kernel says is in force.
+#[pyfunction]
+pub fn sandbox_status(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    dict(py, &sandbox::status().map_err(fault)?)
+}
