@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from captures import demo, files, small
+from demo.live import Tcpdump
 
 ALICE = ("voip", "--sipuser", "alice")
 
@@ -158,3 +159,14 @@ def test_json_and_device_at_once(root, onto_device):
     assert live.status == 0, live.told
     summary = json.loads(live.printed.splitlines()[-1])
     assert summary["sinks"]["vif:lc0"]["written"] == 1711 == len(live.frames[0])
+
+
+def test_a_reader_gets_the_last_frame_when_the_run_ends_at_once(root, start, tmp_path):
+    """tcpdump's ring hands a block over after up to a second; a device that vanishes before takes it along."""
+    capture = root / "captures" / "demo.pcap"
+    begun = start("sniff", *ALICE, "-r", capture, "--vif-startup-delay", "3s", linger=0)
+    dump = Tcpdump(begun.netns, begun.device, tmp_path / "seen.pcap")
+    dump.wait_ready()
+    assert begun.process.wait(60) == 0, begun.err.read_text()
+    dump.process.wait(10)
+    assert dump.frames() == alices(root)
