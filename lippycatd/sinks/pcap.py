@@ -52,7 +52,7 @@ class Opened:
     directory: str
 
     def sink(self) -> FileSink:
-        """The core's sink; it owns the descriptor from here on."""
+        """The core's sink; it works on a duplicate of the descriptor."""
         from lippycatd import _dataplane  # noqa: PLC0415  loaded once the command is known to run
 
         rotation = {

@@ -16,7 +16,6 @@ The interface lives until it is closed, or the process ends.
 from __future__ import annotations
 
 import dataclasses
-import os
 import sys
 from typing import TYPE_CHECKING, Any, Self
 
@@ -59,12 +58,12 @@ class Device:
         self.helper.close()
 
     def sink(self, section: VifSection, *, blocking: bool = True) -> _dataplane.VifSink:
-        """The core's sink on this device; it owns the descriptor and starts its thread when it is used."""
+        """The core's sink on this device; its thread starts with it, so it is made after the lock."""
         from lippycatd import _dataplane  # noqa: PLC0415  loaded once it is known to be used
 
         return _dataplane.VifSink(
             name=self.vif.name,
-            fd=os.dup(self.vif.fd),  # this one keeps the interface until `close`
+            fd=self.vif.fd,  # the core works on a duplicate; ours keeps the interface until `close`
             kind=self.vif.kind,
             mtu=self.vif.mtu,
             buffer_size=section.buffer_size,

@@ -39,6 +39,8 @@ def everything(plan: Plan) -> None:
         bars.start()
         bars.update((1, 1, 1, 2))
         bars.stop()
+    if plan.records == "packet":
+        from lippycatd.sinks import dissect  # noqa: F401, PLC0415  the writer asks for it
     if plan.config.metrics.listen:
         _metrics()
 
