@@ -344,10 +344,10 @@ def _command(request: VifRequest, fd: int) -> list[str]:
 
 
 def _in_use(text: str, name: str) -> str:
-    """Name the process that holds the device, where it can be seen."""
+    """Name the process that holds the device; several may, of this name in other namespaces."""
     holders = _holders(name)
-    if len(holders) == 1 and text.endswith("is in use"):
-        text = f"{text} by pid {holders[0]}"
+    if holders and text.endswith("is in use"):
+        text = f"{text} by pid {' or '.join(map(str, holders))}"
     return f"{text}: choose another --vif-name or end the other run"
 
 
