@@ -34,20 +34,33 @@ impl<'a> NameAddr<'a> {
 
 /// Display name, URI, parameters.
 fn split(value: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let Some(i) = bracket(value)? else {
+        let end = memchr::memchr(b';', value).unwrap_or(value.len());
+        return Some((b"", trim(&value[..end]), &value[end..]));
+    };
+    let end = i + memchr::memchr(b'>', &value[i..])?;
+    Some((trim(&value[..i]), trim(&value[i + 1..end]), trim(&value[end + 1..])))
+}
+
+/// Where the bracket before the URI is. The first None: a quoted name that does not end; the second: a bare URI.
+fn bracket(value: &[u8]) -> Option<Option<usize>> {
     let mut at = 0;
     while let Some(i) = memchr::memchr2(b'<', b'"', &value[at..]) {
         let i = at + i;
+        let before = &value[at..i];
+        if at == 0 && memchr::memchr(b';', before).is_some_and(|end| memchr::memchr(b':', &before[..end]).is_some()) {
+            return Some(None); // in the parameters of a bare URI
+        }
         if value[i] == b'<' {
-            let end = i + memchr::memchr(b'>', &value[i..])?;
-            return Some((trim(&value[..i]), trim(&value[i + 1..end]), trim(&value[end + 1..])));
+            return Some(Some(i));
         }
-        if memchr::memchr(b';', &value[at..i]).is_some() {
-            break; // the quotes of a parameter after a bare URI
+        match after_quoted(&value[i..]) {
+            Some(n) => at = i + n,
+            None if trim(before).is_empty() => return None,
+            None => return Some(memchr::memchr(b'<', &value[i..]).map(|n| i + n)),
         }
-        at = i + after_quoted(&value[i..])?;
     }
-    let end = memchr::memchr(b';', value).unwrap_or(value.len());
-    Some((b"", trim(&value[..end]), &value[end..]))
+    Some(None)
 }
 
 /// A quoted string, or words without separators but white space (RFC 4475 §3.1.2.15 has a comma in one).
@@ -167,6 +180,9 @@ mod tests {
         assert_eq!(read("<sip:a@b;tag=1"), want("", "", "", false));
         assert_eq!(read("\"W, T\" < sip:t@e.org >"), want("\"W, T\"", "sip:t@e.org", "", true));
         assert_eq!(read("Bell, Alexander <sip:a@b>;tag=43"), want("Bell, Alexander", "sip:a@b", "43", false));
+        assert_eq!(read(r#"\"arik\" <sip:a@b>;tag=6"#), want(r#"\"arik\""#, "sip:a@b", "6", false));
+        assert_eq!(read("x\" <sip:a@b>"), want("x\"", "sip:a@b", "", false));
+        assert_eq!(read(r#"x "<sip:q@w>" <sip:a@b>"#).1, "sip:a@b");
         assert_eq!(read("bob"), want("", "bob", "", false));
         assert_eq!(read(""), want("", "", "", false));
     }

@@ -76,8 +76,8 @@ fn request_prefix(b: &[u8]) -> bool {
         return false;
     }
     let rest = &b[method..];
-    let gap = rest.iter().take(8).take_while(|c| **c == b' ').count();
-    if gap == 0 {
+    let gap = rest.iter().take_while(|c| matches!(c, b' ' | b'\t')).count();
+    if rest.first() != Some(&b' ') {
         return rest.is_empty();
     }
     let uri = &rest[gap..];
