@@ -119,6 +119,7 @@ step_build() {
     say "building lippycatd (release)"
     PATH="$PWD/.venv/bin:$PATH" MATURIN_PEP517_ARGS=--locked .venv/bin/python -m pip install --quiet --disable-pip-version-check \
         --no-deps --no-build-isolation --editable . || fail "building lippycatd failed"
+    ls lippycatd/_dataplane*.so > /dev/null || fail "the build left no lippycatd/_dataplane*.so"
     stamp build "$key"
 }
 
