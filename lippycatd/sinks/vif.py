@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import time
 from typing import TYPE_CHECKING, Any, Self
 
 from lippycatd.config.sections import VirtualInterface as VifSection
@@ -120,6 +121,7 @@ class VirtualInterface:
     def __init__(self, device: Device, section: VifSection) -> None:
         self._device = device
         self._sink = device.sink(section)
+        self._linger = section.linger / 1e9
         self._last: Statistics | None = None
 
     @property
@@ -155,9 +157,14 @@ class VirtualInterface:
         return self._last or Statistics.of(self._sink.stats())
 
     def close(self, *, drain: bool = True) -> Statistics:
-        """Writes what is queued (or drops it), removes the interface, and gives the final counters. May be repeated."""
+        """Writes what is queued (or drops it), removes the interface, and gives the final counters. May be repeated.
+
+        After writing it waits for `linger`, since a reader loses what it has not fetched when the interface goes.
+        """
         if self._last is None:
             self._last = Statistics.of(self._sink.close(drain))
+            if drain and self._last.written:
+                time.sleep(self._linger)
             self._device.close()
         return self._last
 
