@@ -208,7 +208,7 @@ impl Calls {
             }
             return if named { Owner::Selected } else { Owner::None };
         }
-        let now = at.ts;
+        let (now, sent) = (at.ts, at.frames.first().map_or(at.ts, |f| f.ts));
         let call = self.find(&m, at, v);
         let Some(c) = self.table.get_mut(call) else { return Owner::None };
         c.last = now;
@@ -219,7 +219,7 @@ impl Calls {
         let cseq = m.cseq.unwrap_or(0).to_be_bytes();
         let status = status_of(&m).to_be_bytes();
         let again = c.again(print(&[start, &status, &cseq, m.cseq_method, m.branch, m.from.tag, m.to.tag]));
-        let over = c.message(&m, again, now);
+        let over = c.message(&m, again, sent);
         self.decide(v, call, &m);
         self.offers(v, call, &m, at, over);
         if self.records && self.selection.admits(Class::Sip) {

@@ -27,6 +27,8 @@ pub struct FrameId {
     pub frame: FrameNo,
     /// Number in the source, from 1.
     pub number: u64,
+    /// Capture time, ns.
+    pub ts: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -266,7 +268,7 @@ mod tests {
         let (src, dst) = (Addr::v4([10, 0, 0, 1]), Addr::v4([10, 0, 0, 2]));
         let f = fragment(offset, more, 7);
         let ip = Ip { context: 0, src, dst, protocol: 17, fragment: Some(f), truncated: false, payload: data };
-        d.push(&ip, f, FrameId { frame, number: frame + 1 }, now)
+        d.push(&ip, f, FrameId { frame, number: frame + 1, ts: now }, now)
     }
 
     #[test]

@@ -89,7 +89,7 @@ impl Follower {
                 return;
             }
         };
-        let id = FrameId { frame, number: p.number };
+        let id = FrameId { frame, number: p.number, ts: p.ts };
         if ip.fragment.is_some() {
             self.fragment(v, &ip, id, p);
             return;

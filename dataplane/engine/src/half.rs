@@ -224,7 +224,7 @@ mod tests {
     use super::*;
 
     fn id(frame: u64) -> FrameId {
-        FrameId { frame, number: frame + 1 }
+        FrameId { frame, number: frame + 1, ts: 0 }
     }
 
     #[test]
