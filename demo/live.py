@@ -17,8 +17,10 @@ from captures import files
 NETNS, DEVICE = "lc-ns", "lc0"
 STARTUP = 5
 LINGER = 5
+SETTLE = 1.5
 PATIENCE = 60
-"""seconds: before the replay; how long the metrics page stays up after it; the longest that any step may take"""
+"""seconds: before the replay; how long the metrics page stays up after it; until a reader's ring has handed its last
+block over; the longest that any step may take"""
 
 
 class DemoError(Exception):
@@ -153,7 +155,7 @@ def replay(lippycat: Path, capture: Path, user: str, scratch: Path) -> Outcome:
         tcpdump = Tcpdump(NETNS, DEVICE, scratch / "seen.pcap")
         tcpdump.wait_ready()
         wait_for("the replay", complete)
-        time.sleep(0.5)
+        time.sleep(SETTLE)
         drops = tcpdump.stop()
         status = run.wait(PATIENCE)
     except DemoError as error:

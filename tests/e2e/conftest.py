@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from captures import files
-from demo.live import DemoError, Tcpdump, device_is_up, end, finished, free_port, page, parse_metrics, wait_for
+from demo.live import SETTLE, DemoError, Tcpdump, device_is_up, end, finished, free_port, page, parse_metrics, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 LIPPYCAT = ROOT / ".venv" / "bin" / "lippycat"
@@ -102,7 +102,7 @@ def onto_device(start, tmp_path):
                 if finished(live.metrics, total):
                     break
                 time.sleep(0.1)
-            time.sleep(1.2)  # a reader's ring hands its last block over after at most a second
+            time.sleep(SETTLE)
             live.drops = [dump.stop() for dump in dumps]
             live.status = started.process.wait(patience)
         finally:
