@@ -62,6 +62,8 @@ def read(place: str, runs_as: identity.Identity, *, must: bool) -> str | None:
         msg = f"--config: {place}: no such file"
         raise ConfigError(msg) from None
     except PermissionError:
+        if not must and not _exists(path):
+            return None
         msg = f"{place}: not readable for {runs_as.name}; check its permissions"
         raise NotPossible(msg) from None
     except UnicodeDecodeError:
@@ -74,3 +76,12 @@ def read(place: str, runs_as: identity.Identity, *, must: bool) -> str | None:
         msg = f"{place}: larger than 1 MiB, so not a configuration file"
         raise ConfigError(msg)
     return text
+
+
+def _exists(path: str) -> bool:
+    """Whether a file can be seen there, though not read; below a directory that may not be searched nothing can."""
+    try:
+        os.stat(path)  # noqa: PTH116  an errno is what counts
+    except OSError:
+        return False
+    return True

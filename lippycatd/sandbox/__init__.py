@@ -20,11 +20,22 @@ _READ: dict[str, tuple[str, ...]] = {
 }
 
 
+# The sets that must be empty whoever started it; the bounding set of a process without root cannot be changed.
+_CAPABILITIES = ("effective", "permitted", "inheritable", "ambient")
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Report:
     """What is in force, as the kernel tells it."""
 
     facts: dict[str, Any]
+
+    @property
+    def missing(self) -> str:
+        """One line for what the kernel could not put in force; empty where all of it is."""
+        if self.facts.get("landlock") == "none":
+            return "this kernel has no Landlock: files are protected by their permissions alone"
+        return ""
 
     def __str__(self) -> str:
         return ", ".join(f"{name}={value}" for name, value in self.facts.items())
@@ -46,7 +57,10 @@ def enter(role: Literal["capture"], runs_as: Identity, *, write: Iterable[str] =
         _dataplane.lock(read=read, write=sorted(set(write)))
     except (OSError, RuntimeError, ValueError) as error:
         raise NotPossible(f"cannot drop privileges to {runs_as.name}: {error}") from None
-    facts = _dataplane.sandbox_status()
-    if runs_as.drop and 0 in {os.getuid(), os.geteuid(), os.getgid(), os.getegid()}:
+    report = Report(_dataplane.sandbox_status())
+    if runs_as.drop and 0 in {*os.getresuid(), *os.getresgid()}:
         raise NotPossible(f"still root after dropping to {runs_as.name}; this is a fault, please report it")
-    return Report(facts)
+    held = [name for name in _CAPABILITIES if int(report.facts[name], 16)]
+    if held:
+        raise NotPossible(f"still holds capabilities ({', '.join(held)}) after dropping them; please report it")
+    return report

@@ -40,6 +40,8 @@ def _confined(opened: build.Opened, stop: Stop, log: FilteringBoundLogger) -> in
     """What happens behind the lock."""
     config = opened.plan.config
     log.debug("confined", sandbox=str(opened.report))
+    if opened.report is not None and opened.report.missing:
+        log.warning(opened.report.missing)
     if opened.vif_refused:
         log.error(opened.vif_refused)
     line = build.line(opened)
