@@ -69,7 +69,7 @@ fn ready(file: &File, direction: Direction, limit: Duration) -> bool {
         Direction::Read => PollFlags::IN,
         Direction::Write => PollFlags::OUT,
     };
-    let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(limit.subsec_nanos()) };
+    let timeout = Timespec { tv_sec: 0, tv_nsec: limit.subsec_nanos() as _ };
     match poll(&mut [PollFd::new(file, flags)], Some(&timeout)) {
         Ok(count) => count > 0,
         Err(error) => error != rustix::io::Errno::INTR,

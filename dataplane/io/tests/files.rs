@@ -235,6 +235,12 @@ fn what_is_no_capture_is_refused_by_name() {
     let mut version = Order(false).header(0xa1b2_c3d4, 4, 1);
     version[4] = 3;
     assert!(refused(&version).contains("version 3.4"));
+    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    ours.write_all(b"hello, world").unwrap();
+    drop(ours);
+    let mut piped = open(File::from(OwnedFd::from(theirs))).unwrap();
+    assert!(piped.next().is_none());
+    assert_eq!(piped.damage().unwrap().to_string(), "t.pcap: not a pcap or pcapng file: it begins with 68 65 6c 6c");
     let directory = open(File::open("/").unwrap()).err().unwrap();
     assert!(matches!(directory.problem, OpenProblem::Io(_)), "{directory}");
 }

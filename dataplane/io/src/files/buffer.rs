@@ -23,13 +23,11 @@ impl Buffer {
         Self { stored, data, start: 0, end: 0, base: 0, finished: false }
     }
 
-    /// The same stream decompressed, from its beginning: nothing may be consumed yet.
-    pub fn decompress(self, kind: Compression) -> io::Result<Self> {
-        let stored = match self.stored {
-            Stored::Plain(raw) => Stored::compressed(kind, raw, &self.data[..self.end])?,
-            stored => stored,
-        };
-        Ok(Self::new(stored, self.data))
+    /// Goes on with the same stream decompressed, from its beginning: nothing may be consumed yet.
+    pub fn decompress(&mut self, kind: Compression) -> io::Result<()> {
+        self.stored.decompress(kind, &self.data[..self.end])?;
+        (self.end, self.finished) = (0, false);
+        Ok(())
     }
 
     /// Takes the memory out, to use it again.

@@ -33,33 +33,35 @@ pub enum OpenProblem {
     Link(u32),
     /// The first block is damaged.
     Damaged(DamageKind),
-    /// The end was asked for while waiting for the first bytes.
-    Interrupted,
 }
 
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.name)?;
-        match &self.problem {
-            OpenProblem::Io(error) => write!(f, "cannot be read: {error}"),
-            OpenProblem::Empty => f.write_str("the file is empty: a pcap or pcapng file was expected"),
-            OpenProblem::HeaderShort(len) => write!(f, "the file ends within its header, after {len} bytes"),
-            OpenProblem::Format(format) => {
+        write!(f, "{}: {}", self.name, self.problem)
+    }
+}
+
+impl fmt::Display for OpenProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(error) => write!(f, "cannot be read: {error}"),
+            Self::Empty => f.write_str("the file is empty: a pcap or pcapng file was expected"),
+            Self::HeaderShort(len) => write!(f, "the file ends within its header, after {len} bytes"),
+            Self::Format(format) => {
                 write!(f, "not a pcap or pcapng file: {format} format; convert it with editcap")
             }
-            OpenProblem::Compression(kind, tool) => {
+            Self::Compression(kind, tool) => {
                 write!(f, "{kind} compression is not read here; decompress it with {tool}")
             }
-            OpenProblem::Unknown(magic) => {
+            Self::Unknown(magic) => {
                 f.write_str("not a pcap or pcapng file: it begins with")?;
                 magic.iter().try_for_each(|byte| write!(f, " {byte:02x}"))
             }
-            OpenProblem::Version(major, minor) => {
+            Self::Version(major, minor) => {
                 write!(f, "version {major}.{minor} of the file format is not known; convert it with editcap")
             }
-            OpenProblem::Link(link) => write!(f, "link type {link} does not exist"),
-            OpenProblem::Damaged(kind) => write!(f, "the file is damaged in its first block: {kind}"),
-            OpenProblem::Interrupted => f.write_str("interrupted before its first bytes came"),
+            Self::Link(link) => write!(f, "link type {link} does not exist"),
+            Self::Damaged(kind) => write!(f, "the file is damaged in its first block: {kind}"),
         }
     }
 }
@@ -84,6 +86,8 @@ pub struct Damage {
 /// What is wrong in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DamageKind {
+    /// A pipe that brought no capture: as [`OpenProblem`] says it. (A file is refused when it is opened.)
+    Refused(String),
     /// The file ends within a record or block: bytes that should be there, bytes that are.
     Truncated(u64, u64),
     /// A record's length is insane: the length, the most that is believed.
@@ -112,6 +116,9 @@ pub enum DamageKind {
 
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let DamageKind::Refused(problem) = &self.kind {
+            return write!(f, "{}: {problem}", self.name);
+        }
         let of = match (&self.kind, self.compressed) {
             (DamageKind::Compression(_), _) | (_, false) => "",
             _ => " of the decompressed stream",
@@ -123,6 +130,7 @@ impl fmt::Display for Damage {
 impl fmt::Display for DamageKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Refused(problem) => f.write_str(problem),
             Self::Truncated(need, have) => write!(f, "the file ends here: {have} of {need} bytes are there"),
             Self::RecordLength(len, most) => write!(f, "a record of {len} bytes; at most {most} are possible"),
             Self::BlockLength(len, least) => {

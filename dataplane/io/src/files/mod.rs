@@ -48,6 +48,8 @@ pub(crate) struct Head {
 }
 
 enum Format {
+    /// A pipe from which nothing was read yet.
+    Awaited,
     Pcap(Pcap),
     Pcapng(Pcapng),
 }
@@ -69,8 +71,9 @@ pub struct Input {
 }
 
 impl Input {
-    /// Opens a capture on a descriptor and reads its header. `name` is what messages call it, `source` goes into
-    /// each packet.
+    /// Opens a capture on a descriptor. `name` is what messages call it, `source` goes into each packet. The header of
+    /// a regular file is read here; a pipe is not waited for: what it brings is looked at by the first [`Input::next`],
+    /// and [`Input::damage`] tells when it is no capture.
     ///
     /// # Errors
     /// The file cannot be read, or is no pcap or pcapng file.
@@ -82,24 +85,62 @@ impl Input {
     /// The same on a file; waiting for a pipe ends when `interrupt` is set.
     ///
     /// # Errors
-    /// As [`Input::open`], and when it was interrupted before the header came.
+    /// As [`Input::open`].
     pub fn open_file(file: File, name: &str, source: u16, interrupt: &Interrupt) -> Result<Self, OpenError> {
         let refuse = |problem| OpenError { name: name.to_owned(), problem };
         let metadata = file.metadata().map_err(|error| refuse(OpenProblem::Io(error)))?;
         let regular = metadata.is_file();
-        let size = regular.then_some(metadata.len());
         let origin = if regular { (&file).stream_position().map_err(|e| refuse(OpenProblem::Io(e)))? } else { 0 };
         let file = Arc::new(file);
         let raw = Raw::new(file.clone(), interrupt.clone(), regular);
-        let begun = begin(raw, Vec::new()).map_err(|problem| match problem {
-            _ if !regular && interrupt.is_set() => refuse(OpenProblem::Interrupted),
-            problem => refuse(problem),
-        });
-        let (buffer, format) = begun?;
-        let name = name.to_owned();
-        let interrupt = interrupt.clone();
-        let (number, ended, damage) = (0, false, None);
-        Ok(Self { file, name, source, interrupt, size, origin, buffer, format, number, ended, damage })
+        let mut input = Self {
+            file,
+            name: name.to_owned(),
+            source,
+            interrupt: interrupt.clone(),
+            size: regular.then_some(metadata.len()),
+            origin,
+            buffer: Buffer::new(Stored::Plain(raw), Vec::new()),
+            format: Format::Awaited,
+            number: 0,
+            ended: false,
+            damage: None,
+        };
+        if metadata.is_dir() {
+            return Err(refuse(OpenProblem::Io(io::ErrorKind::IsADirectory.into())));
+        }
+        if regular {
+            input.begin().map_err(refuse)?;
+        }
+        Ok(input)
+    }
+
+    /// Finds out what the file is and reads its header.
+    fn begin(&mut self) -> Result<(), OpenProblem> {
+        let mut kind = identify(&mut self.buffer)?;
+        if let Kind::Compressed(compression) = kind {
+            self.buffer.decompress(compression).map_err(OpenProblem::Io)?;
+            kind = identify(&mut self.buffer)?;
+        }
+        self.format = match kind {
+            Kind::Pcap => Format::Pcap(Pcap::open(&mut self.buffer)?),
+            Kind::Pcapng => Format::Pcapng(Pcapng::open(&mut self.buffer)?),
+            Kind::Compressed(_) => return Err(OpenProblem::Compression("twofold", "zcat or zstdcat")),
+        };
+        Ok(())
+    }
+
+    /// Waits for a pipe's header, and for its first packet.
+    #[cold]
+    #[inline(never)]
+    fn first(&mut self) -> Option<Head> {
+        match self.begin() {
+            Ok(()) => self.advance(),
+            Err(problem) => {
+                self.end(DamageKind::Refused(problem.to_string()));
+                None
+            }
+        }
     }
 
     /// The next packet, `None` at the end, at the first damage, or when a pipe's wait was interrupted.
@@ -117,6 +158,7 @@ impl Input {
             return None;
         }
         let next = match &mut self.format {
+            Format::Awaited => return self.first(),
             Format::Pcap(pcap) => pcap.advance(&mut self.buffer),
             Format::Pcapng(pcapng) => pcapng.advance(&mut self.buffer),
         };
@@ -173,19 +215,18 @@ impl Input {
         }
         (&*self.file).seek(SeekFrom::Start(self.origin))?;
         let raw = Raw::new(self.file.clone(), self.interrupt.clone(), true);
-        let memory = self.buffer.take_memory();
-        let begun = begin(raw, memory).map_err(|problem| {
+        self.buffer = Buffer::new(Stored::Plain(raw), self.buffer.take_memory());
+        (self.number, self.ended, self.damage) = (0, false, None);
+        self.begin().map_err(|problem| {
             self.ended = true;
             io::Error::other(OpenError { name: self.name.clone(), problem }.to_string())
-        });
-        (self.buffer, self.format) = begun?;
-        (self.number, self.ended, self.damage) = (0, false, None);
-        Ok(())
+        })
     }
 
     /// Whether the next call of [`Input::next`] is expected to answer without waiting; waits for that up to `limit`.
     pub fn ready(&self, limit: Duration) -> bool {
         let buffered = match &self.format {
+            Format::Awaited => false,
             Format::Pcap(pcap) => pcap.has_record(self.buffer.bytes()),
             Format::Pcapng(pcapng) => pcapng.has_record(self.buffer.bytes()),
         };
@@ -232,7 +273,7 @@ impl Input {
     pub fn link(&self) -> Option<LinkType> {
         match &self.format {
             Format::Pcap(pcap) => Some(pcap.link()),
-            Format::Pcapng(_) => None,
+            Format::Pcapng(_) | Format::Awaited => None,
         }
     }
 
@@ -241,22 +282,6 @@ impl Input {
     pub fn damage(&self) -> Option<&Damage> {
         self.damage.as_ref()
     }
-}
-
-/// Finds out what the file is and reads its header.
-fn begin(raw: Raw, memory: Vec<u8>) -> Result<(Buffer, Format), OpenProblem> {
-    let mut buffer = Buffer::new(Stored::Plain(raw), memory);
-    let mut kind = identify(&mut buffer)?;
-    if let Kind::Compressed(compression) = kind {
-        buffer = buffer.decompress(compression).map_err(OpenProblem::Io)?;
-        kind = identify(&mut buffer)?;
-    }
-    let format = match kind {
-        Kind::Pcap => Format::Pcap(Pcap::open(&mut buffer)?),
-        Kind::Pcapng => Format::Pcapng(Pcapng::open(&mut buffer)?),
-        Kind::Compressed(_) => return Err(OpenProblem::Compression("twofold", "zcat or zstdcat")),
-    };
-    Ok((buffer, format))
 }
 
 fn identify(buffer: &mut Buffer) -> Result<Kind, OpenProblem> {

@@ -12,6 +12,7 @@ pub(super) const BLOCK: usize = 256 << 10;
 const PIECE: usize = 16 << 10;
 
 /// The file itself. A pipe is read interruptibly.
+#[derive(Clone)]
 pub(super) struct Raw {
     file: Arc<File>,
     interrupt: Interrupt,
@@ -102,13 +103,15 @@ pub(super) enum Compression {
 }
 
 impl Stored {
-    /// `head` was already read from `raw`.
-    pub fn compressed(kind: Compression, raw: Raw, head: &[u8]) -> io::Result<Self> {
-        let chunks = Chunks::new(raw, head);
-        Ok(match kind {
+    /// Decompresses from now on. `head` was already read.
+    pub fn decompress(&mut self, kind: Compression, head: &[u8]) -> io::Result<()> {
+        let Self::Plain(raw) = self else { return Ok(()) };
+        let chunks = Chunks::new(raw.clone(), head);
+        *self = match kind {
             Compression::Gzip => Self::Gzip(Box::new(flate2::bufread::MultiGzDecoder::new(chunks))),
             Compression::Zstd => Self::Zstd(zstd::Decoder::with_buffer(chunks)?),
-        })
+        };
+        Ok(())
     }
 
     pub fn is_compressed(&self) -> bool {
