@@ -357,3 +357,39 @@ fn rewinding_a_file_that_changed_is_an_error() {
     assert!(input.rewind().unwrap_err().to_string().contains("not a pcap or pcapng file"));
     assert!(input.next().is_none());
 }
+
+/// A linear congruential generator: the same mutations each time.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % n
+    }
+}
+
+#[test]
+fn mutated_files_end_and_never_panic() {
+    let o = Order(false);
+    let pcap = times(&[1, 2, 3, 4], b'm');
+    let options = [9, 0, 1, 0, 9, 0, 0, 0, 14, 0, 8, 0, 1, 0, 0, 0, 0, 0, 0, 0];
+    let blocks = [o.section(), o.interface(1, 9, &options), o.enhanced(0, 1, b"data"), o.block(3, &o.words(&[4, 5]))];
+    let pcapng = [blocks.concat(), Order(true).section(), o.block(77, &[1; 30])].concat();
+    let mut random = Random(1);
+    for i in 0..20_000 {
+        let mut bytes = if i % 2 == 0 { pcap.clone() } else { pcapng.clone() };
+        for _ in 0..=random.below(4) {
+            let at = random.below(bytes.len());
+            bytes[at] = [0, 1, 0x7f, 0x80, 0xff, random.below(256) as u8][random.below(6)];
+        }
+        bytes.truncate(bytes.len() - random.below(3) * random.below(bytes.len()) / 2);
+        let memory = rustix::fs::memfd_create("lc-io", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
+        let mut file = File::from(memory);
+        file.write_all(&bytes).unwrap();
+        std::io::Seek::rewind(&mut file).unwrap();
+        if let Ok(mut input) = open(file) {
+            let seen = all(&mut input);
+            assert!(seen.iter().map(|p| p.4.len()).sum::<usize>() <= bytes.len());
+        }
+    }
+}

@@ -140,6 +140,47 @@ fn rotation_names_and_loses_nothing() {
 }
 
 #[test]
+fn rotation_by_size_as_tcpdump_does_it() {
+    if !has("tcpdump") {
+        return;
+    }
+    let scratch = Scratch::new("tcpdump");
+    let frames: Vec<_> = (0..6000u64).map(|i| frame(i, 100 + (i as usize * 37) % 1300)).collect();
+    let write = |path: &Path, rotation| {
+        let mut writer = PcapWriter::to_path(path, rotation, config(Format::Pcap), &Interrupt::new()).unwrap();
+        for (i, data) in frames.iter().enumerate() {
+            writer.write(&packet(data, START + i as u64, 0, LinkType::ETHERNET)).unwrap();
+        }
+        writer.close(&[]).unwrap();
+    };
+    let input = scratch.file("input.pcap");
+    write(&input, Rotation::default());
+    for count in ["0", "1", "2", "11"] {
+        let listing = |name: &str| {
+            let mut files: Vec<_> = std::fs::read_dir(scratch.file(name))
+                .unwrap()
+                .map(|entry| entry.unwrap().path())
+                .map(|path| (path.file_name().unwrap().to_owned(), read(&path)))
+                .collect();
+            files.sort();
+            files
+        };
+        let [theirs, ours] = ["theirs", "ours"].map(|name| {
+            let directory = scratch.file(&format!("{name}{count}"));
+            std::fs::create_dir(&directory).unwrap();
+            directory.join("x.pcap")
+        });
+        let (input, theirs) = (input.to_str().unwrap(), theirs.to_str().unwrap());
+        let options = ["-Z", "root", "--time-stamp-precision=nano", "-r", input, "-w", theirs, "-C", "1"];
+        let limit = if count == "0" { vec![] } else { vec!["-W", count] };
+        run("tcpdump", &[&options[if root() { 0 } else { 2 }..], &limit].concat());
+        write(&ours, Rotation { size: 1_000_000, seconds: 0, count: count.parse().unwrap() });
+        let (theirs, ours) = (listing(&format!("theirs{count}")), listing(&format!("ours{count}")));
+        assert!(!ours.is_empty() && theirs == ours, "-W {count}: {:?}", ours.iter().map(|f| &f.0).collect::<Vec<_>>());
+    }
+}
+
+#[test]
 fn a_symbolic_link_and_a_missing_directory_are_refused() {
     let scratch = Scratch::new("links-refused");
     std::os::unix::fs::symlink(scratch.file("target"), scratch.file("link")).unwrap();
