@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import socket
 import struct
@@ -13,6 +14,7 @@ from lippycatd.sinks.text import printable
 
 # LINKTYPE_ numbers
 _DPKT = {1: dpkt.ethernet.Ethernet, 113: dpkt.sll.SLL, 276: dpkt.sll2.SLL2}
+_ETHERNET = 1
 _PPP_LINKS = (9, 50)
 _LOOPBACK = (0, 108)
 _RAW = (12, 14, 101, 228, 229)
@@ -37,11 +39,16 @@ _ICMP6 = {
 _PPP_PROTOCOLS = {0x0021: 4, 0x0057: 6}
 _NUMBERS = {1: "icmp", 6: "tcp", 17: "udp", 47: "gre", 50: "esp", 58: "icmp6", 132: "sctp"}
 _SIP = re.compile(rb"[\r\n]*(SIP/2\.0 \d{3} |[A-Z][A-Za-z.!%*_+`'~-]{0,31} \S{1,1024} SIP/2\.0\r?\n)")
+# Ethertype of IPv4 and a header without options; from its total length on: length, fragment, addresses, UDP header
+_PLAIN_HEAD, _UDP, _PLAIN_LENGTH = b"\x08\x00\x45", b"\x11", 42
+_PLAIN = struct.Struct("!H2xH4x4s4sHHH")
 _SIP_LINE = 200  # characters of a start line that are shown
 
 
 def fields(link: int, frame: bytes) -> dict[str, Any]:
     """The fields `src dst sport dport protocol info` that a packet has; never raises, whatever the bytes."""
+    if link == _ETHERNET and (plain := _plain(frame)):
+        return plain
     found: dict[str, Any] = {"protocol": "unknown", "info": f"length {len(frame)}"}
     try:
         packet = _network(link, frame)
@@ -51,6 +58,31 @@ def fields(link: int, frame: bytes) -> dict[str, Any]:
     except _BROKEN:
         found["info"] = f"malformed, length {len(frame)}"
     return found
+
+
+def _plain(frame: bytes) -> dict[str, Any] | None:
+    """The fields of an unfragmented UDP datagram over IPv4 on Ethernet, the bulk of what is seen; None for others.
+
+    It says what dpkt would, some twenty times faster.
+    """
+    if frame[12:15] != _PLAIN_HEAD or frame[23:24] != _UDP or len(frame) < _PLAIN_LENGTH:
+        return None
+    total, fragment, src, dst, sport, dport, length = _PLAIN.unpack_from(frame, 16)
+    if fragment & 0x3FFF or not 8 <= length <= total - 20 or len(frame) < total + 14:  # noqa: PLR2004  header lengths
+        return None
+    payload = frame[42 : 34 + length]
+    if is_sip(payload):
+        protocol, info = "sip", f"SIP: {_start_line(payload)}"
+    else:
+        protocol, info = "udp", f"UDP, length {length - 8}"
+    return {
+        "src": _ipv4(src), "dst": _ipv4(dst), "sport": sport, "dport": dport, "protocol": protocol, "info": info
+    }  # fmt: skip
+
+
+@functools.lru_cache(maxsize=4096)
+def _ipv4(address: bytes) -> str:
+    return socket.inet_ntop(socket.AF_INET, address)
 
 
 def _network(link: int, frame: bytes) -> Any:  # noqa: ANN401  dpkt has no types

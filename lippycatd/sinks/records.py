@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 Format = Literal["text", "json", "csv"]
 _DIGITS = 6  # of a float: a nanosecond in milliseconds
+_WITH_FLOATS = frozenset({"stream", "call"})
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 def _sane(value: object) -> object:
@@ -63,6 +65,8 @@ class Writer:
         if self._dissect is None or raw is None:
             return record
         whole = self._dissect(link, raw) | record
+        if self._style == "text":
+            return whole
         return {name: whole[name] for name in records.FIELDS["packet"] if name in whole}
 
     def _line(self, record: dict[str, Any]) -> str:
@@ -78,7 +82,7 @@ class Writer:
 
 
 def _json(record: dict[str, Any]) -> str:
-    return json.dumps(_sane(record), ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n"
+    return _encode(_sane(record) if record["type"] in _WITH_FLOATS else record) + "\n"
 
 
 def _cell(value: object) -> object:
@@ -88,11 +92,7 @@ def _cell(value: object) -> object:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return _json_text(value) if isinstance(value, (list, dict)) else value
-
-
-def _json_text(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return _encode(value) if isinstance(value, (list, dict)) else value
 
 
 def _row(cells: object) -> str:

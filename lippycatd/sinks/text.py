@@ -32,26 +32,26 @@ class Clock:
         return f"{self._text}.{fraction[:6]:0<6}"
 
 
-def _end(address: object, port: object) -> str:
-    """`address.port`, as tcpdump joins them."""
-    return f"{address}.{port}" if port is not None else str(address)
+def _sides(record: dict[str, Any]) -> str:
+    """`source.port > destination.port`, as tcpdump joins them."""
+    if record.get("sport") is None:
+        return f"{record['src']} {_ARROW} {record['dst']}"
+    return f"{record['src']}.{record['sport']} {_ARROW} {record['dst']}.{record['dport']}"
 
 
 def packet(record: dict[str, Any], clock: Clock) -> str:
     """One packet: `12:00:00.000000 IP 10.0.0.1.5060 > 10.0.0.2.5060: UDP, length 400`."""
     stamp = clock.show(record["ts"])
-    source, destination = record.get("src"), record.get("dst")
-    if not source or not destination:
+    if not record.get("src") or not record.get("dst"):
         protocol = str(record.get("protocol") or "frame").upper()
         return f"{stamp} {protocol}, {record['info']}"
-    word = "IP6" if ":" in source else "IP"
-    sides = f"{_end(source, record.get('sport'))} {_ARROW} {_end(destination, record.get('dport'))}"
-    return f"{stamp} {word} {sides}: {record['info']}"
+    word = "IP6" if ":" in record["src"] else "IP"
+    return f"{stamp} {word} {_sides(record)}: {record['info']}"
 
 
 def sip(record: dict[str, Any], clock: Clock) -> str:
     """One SIP message: time, transport, the two ends, the start line, from and to, and the Call-ID."""
-    sides = f"{_end(record['src'], record.get('sport'))} {_ARROW} {_end(record['dst'], record.get('dport'))}"
+    sides = _sides(record)
     if record.get("method"):
         what = f"{record['method']} {record.get('request_uri', '')}"
     else:
@@ -78,7 +78,7 @@ def _party(record: dict[str, Any], side: str) -> str:
 
 def stream(record: dict[str, Any], clock: Clock) -> str:
     """One RTP stream at its end."""
-    sides = f"{_end(record['src'], record['sport'])} {_ARROW} {_end(record['dst'], record['dport'])}"
+    sides = _sides(record)
     codec = record.get("codec") or f"payload type {record.get('payload_type')}"
     figures = [f"{record.get('packets', 0)} packets", f"{record.get('lost', 0)} lost"]
     if record.get("jitter_ms") is not None:

@@ -143,6 +143,13 @@ def test_a_packet_line_is_tcpdumps(tcpdump, monkeypatch):
     time.tzset()
 
 
+def test_the_fast_way_says_the_same(monkeypatch):
+    frames = [data for _, data in packets()]
+    fast = [dissect.fields(1, frame) for frame in frames]
+    monkeypatch.setattr(dissect, "_plain", lambda _: None)
+    assert fast == [dissect.fields(1, frame) for frame in frames]
+
+
 @pytest.mark.parametrize("link", [0, 1, 9, 12, 50, 101, 108, 113, 228, 229, 276, 999])
 @given(frame=st.binary(max_size=200))
 def test_no_bytes_break_a_line(link, frame):
