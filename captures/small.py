@@ -65,8 +65,8 @@ def tiny() -> Scene:
     scene = Scene()
     talk = dialog("tiny", USER, USER)
     wire = Udp(scene, Net(), USER, mtu=70000)
-    for number, size in enumerate((1, 13, 14, 15, 17, 18)):
-        tagged = bytes(12) + b"\x81\x00" + bytes(4)
+    for number, size in enumerate((1, 13, 14, 15, 17, 20)):
+        tagged = bytes(12) + b"\x81\x00" + bytes(6)
         scene.add(number * MS, tagged[:size], "short" if size < 18 else "")
     scene.add(6 * MS, bytes(12) + b"\x88\xb5")
     wire.send(10 * MS, talk.local, talk.remote, talk.request("REGISTER", 1))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from captures import files
 from demo import oracle, show
-from demo.live import DemoError, Outcome, replay
+from demo.live import NETNS, DemoError, Outcome, replay
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -55,6 +55,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
     parser.add_argument("--capture", type=Path, default=ROOT / "captures" / "demo.pcap")
     parser.add_argument("--user", default="alice")
+    parser.add_argument("--netns", default=NETNS, help="the namespace to make (%(default)s)")
     parser.add_argument("--suppress", type=int, metavar="N", help="leave out the N-th expected frame: it must fail")
     given = parser.parse_args()
     if os.geteuid():
@@ -67,7 +68,7 @@ def main() -> int:
         if given.suppress:
             capture = without(capture, wanted[given.suppress - 1], Path(scratch) / "input.pcap")
         try:
-            outcome = replay(ROOT / ".venv" / "bin" / "lippycat", capture, given.user, Path(scratch))
+            outcome = replay(ROOT / ".venv" / "bin" / "lippycat", capture, given.user, Path(scratch), given.netns)
         except DemoError as error:
             print(f"demo: {error}", file=sys.stderr)
             return 1

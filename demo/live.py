@@ -128,15 +128,17 @@ def end(process: subprocess.Popen[bytes]) -> None:
         process.wait(PATIENCE)
 
 
-def replay(lippycat: Path, capture: Path, user: str, scratch: Path) -> Outcome:
+def replay(lippycat: Path, capture: Path, user: str, scratch: Path, netns: str = NETNS) -> Outcome:
     """The run: lippycat makes lc0, tcpdump starts to read, the replay begins, the metrics are read, both end.
 
     Raises:
         DemoError: when a step fails or takes too long.
     """
+    if device_is_up(netns, DEVICE):
+        raise DemoError(f"{DEVICE} in {netns} is in use: end the other run, or name another namespace with --netns")
     port = free_port()
     command = [str(lippycat), "sniff", "voip", "-r", str(capture), "--sipuser", user, "--virtual-interface"]
-    command += ["--vif-required", "--vif-startup-delay", f"{STARTUP}s"]
+    command += ["--vif-required", "--vif-netns", netns, "--vif-startup-delay", f"{STARTUP}s"]
     command += ["--metrics-listen", f"127.0.0.1:{port}", "--metrics-linger", f"{LINGER}s"]
     printed = scratch / "lippycat.log"
     total = len(files.read_pcap(capture.read_bytes()))
@@ -151,8 +153,8 @@ def replay(lippycat: Path, capture: Path, user: str, scratch: Path) -> Outcome:
         return finished(metrics, total) or run.poll() is not None
 
     try:
-        wait_for(f"{DEVICE} in {NETNS}", lambda: device_is_up(NETNS, DEVICE), run)
-        tcpdump = Tcpdump(NETNS, DEVICE, scratch / "seen.pcap")
+        wait_for(f"{DEVICE} in {netns}", lambda: device_is_up(netns, DEVICE), run)
+        tcpdump = Tcpdump(netns, DEVICE, scratch / "seen.pcap")
         tcpdump.wait_ready()
         wait_for("the replay", complete)
         time.sleep(SETTLE)

@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 
 from demo import oracle
-from demo.live import DEVICE, NETNS, Outcome
+from demo.live import DEVICE, Outcome
 
 SHOWN = (
     "lippycat_packets_in_total",
@@ -46,7 +46,7 @@ def outcome(result: Outcome) -> None:
     print(f"\n{shlex.join(result.command)}")
     for line in result.printed.splitlines():
         print(f"  | {line}")
-    print(f"\ntcpdump on {DEVICE} in {NETNS} ({result.kernel_drops} dropped by the kernel):")
+    print(f"\ntcpdump on {DEVICE} ({result.kernel_drops} dropped by the kernel):")
     print(f"  {len(result.frames)} frames  sha256 {digest(result.frames)}\n")
     for row in oracle.fields(result.seen, 'sip.Method == "INVITE" || sip.Method == "REGISTER"', CALL):
         print("  frame {:>5}  {} {} -> {}  {}".format(*(" ".join(dict.fromkeys(row[name])) for name in CALL)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ from demo.live import SETTLE, DemoError, Tcpdump, device_is_up, end, finished, f
 
 ROOT = Path(__file__).resolve().parents[2]
 LIPPYCAT = ROOT / ".venv" / "bin" / "lippycat"
-LINGER = 8
+LINGER = 30
 
 
 @dataclass
@@ -104,6 +105,7 @@ def onto_device(start, tmp_path):
                 time.sleep(0.1)
             time.sleep(SETTLE)
             live.drops = [dump.stop() for dump in dumps]
+            started.process.send_signal(signal.SIGINT)  # it only lingers
             live.status = started.process.wait(patience)
         finally:
             for dump in dumps:

