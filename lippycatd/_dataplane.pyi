@@ -1,14 +1,24 @@
 """Types of the native module (dataplane/py). Times are nanoseconds, sizes bytes, unless a name says otherwise."""
 
 from collections.abc import Sequence
-from typing import Any, final
+from typing import Any, Self, final
+
+__all__ = [
+    "FileSink",
+    "Line",
+    "VifSink",
+    "check_patterns",
+    "drop_privileges",
+    "lock",
+    "sandbox_status",
+]
 
 @final
 class FileSink:
     """A capture file to write: an open descriptor, or the path of a rotating set."""
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         *,
         name: str,
         fd: int | None = None,
@@ -17,15 +27,15 @@ class FileSink:
         rotate_size: int = 0,
         rotate_seconds: int = 0,
         rotate_count: int = 0,
-        comment: str = "",
-    ) -> None: ...
+        comment: str = ...,
+    ) -> Self: ...
 
 @final
 class VifSink:
     """A TAP or TUN descriptor with its queue and its writing thread."""
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         *,
         name: str,
         fd: int,
@@ -37,7 +47,7 @@ class VifSink:
         rate_limit: int = 0,
         rate_burst: int = 0,
         blocking: bool = True,
-    ) -> None: ...
+    ) -> Self: ...
     def inject(
         self,
         frames: Sequence[bytes],
@@ -51,8 +61,8 @@ class VifSink:
 class Line:
     """One pipeline, run by threads of the core; Python only polls."""
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         *,
         inputs: list[tuple[str, int]],
         users: list[str] = ...,
@@ -70,7 +80,7 @@ class Line:
         vif: VifSink | None = None,
         records: str | None = None,
         show_dtmf: bool = False,
-    ) -> None: ...
+    ) -> Self: ...
     def start(self) -> None: ...
     def stop(self) -> None: ...
     def poll(self, max_records: int, timeout_ms: int) -> list[dict[str, Any]]: ...
