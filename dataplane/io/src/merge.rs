@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use lc_wire::Packet;
 
-use crate::files::{Damage, Head, Input};
+use crate::files::{Damage, Input};
 
 /// Merges inputs by timestamp; of packets with the same time the earlier input's comes first. Within an input the
 /// file's order stays, also where its timestamps go back. A single input is passed through.
 pub struct Merged {
     inputs: Vec<Input>,
-    heads: Vec<Option<Head>>,
     order: BinaryHeap<Reverse<(u64, usize)>>,
     /// The input whose packet was handed out: it goes on at the next call, so that its bytes stay until then.
     last: Option<usize>,
@@ -24,9 +23,8 @@ impl Merged {
     /// Inputs in the order that decides between equal times.
     #[must_use]
     pub fn new(inputs: Vec<Input>) -> Self {
-        let heads = inputs.iter().map(|_| None).collect();
         let order = BinaryHeap::with_capacity(inputs.len());
-        Self { inputs, heads, order, last: None, begun: false }
+        Self { inputs, order, last: None, begun: false }
     }
 
     /// The next packet, `None` when every input has ended.
@@ -49,14 +47,12 @@ impl Merged {
         }
         let Reverse((_, i)) = self.order.pop()?;
         self.last = Some(i);
-        let head = self.heads[i].as_ref()?;
-        Some(self.inputs[i].packet(head))
+        Some(self.inputs[i].packet())
     }
 
     fn pull(&mut self, i: usize) {
-        self.heads[i] = self.inputs[i].advance();
-        if let Some(head) = &self.heads[i] {
-            self.order.push(Reverse((head.ts, i)));
+        if self.inputs[i].advance() {
+            self.order.push(Reverse((self.inputs[i].ts(), i)));
         }
     }
 
@@ -76,7 +72,6 @@ impl Merged {
     pub fn rewind(&mut self) -> io::Result<()> {
         (self.last, self.begun) = (None, false);
         self.order.clear();
-        self.heads.fill(None);
         self.inputs.iter_mut().try_for_each(Input::rewind)
     }
 

@@ -37,10 +37,19 @@ impl From<io::Error> for DamageKind {
     }
 }
 
-/// A packet that was reached: its metadata, and where its bytes are in the buffer.
+/// Why the reading ends; boxed, as it is rare and the other answer is one bit.
+type Ended = Box<DamageKind>;
+
+impl From<io::Error> for Ended {
+    fn from(error: io::Error) -> Self {
+        Box::new(error.into())
+    }
+}
+
+/// The packet that was reached: its metadata, and where its bytes are in the buffer.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Head {
-    pub ts: u64,
+struct Head {
+    ts: u64,
     orig_len: u32,
     link: LinkType,
     at: usize,
@@ -65,6 +74,7 @@ pub struct Input {
     origin: u64,
     buffer: Buffer,
     format: Format,
+    head: Head,
     number: u64,
     ended: bool,
     damage: Option<Damage>,
@@ -102,6 +112,7 @@ impl Input {
             origin,
             buffer: Buffer::new(Stored::Plain(raw), Vec::new()),
             format: Format::Awaited,
+            head: Head { ts: 0, orig_len: 0, link: LinkType(0), at: 0, len: 0 },
             number: 0,
             ended: false,
             damage: None,
@@ -133,13 +144,10 @@ impl Input {
     /// Waits for a pipe's header, and for its first packet.
     #[cold]
     #[inline(never)]
-    fn first(&mut self) -> Option<Head> {
+    fn first(&mut self) -> bool {
         match self.begin() {
             Ok(()) => self.advance(),
-            Err(problem) => {
-                self.end(DamageKind::Refused(problem.to_string()));
-                None
-            }
+            Err(problem) => self.end(Some(DamageKind::Refused(problem.to_string()))),
         }
     }
 
@@ -147,40 +155,38 @@ impl Input {
     #[inline]
     #[allow(clippy::should_implement_trait)] // the packet borrows from the input
     pub fn next(&mut self) -> Option<Packet<'_>> {
-        let head = self.advance()?;
-        Some(self.packet(&head))
+        if self.advance() {
+            Some(self.packet())
+        } else {
+            None
+        }
     }
 
-    /// Goes on to the next packet.
+    /// Goes on to the next packet; false at the end.
     #[inline]
-    pub(crate) fn advance(&mut self) -> Option<Head> {
+    pub(crate) fn advance(&mut self) -> bool {
         if self.ended {
-            return None;
+            return false;
         }
         let next = match &mut self.format {
+            Format::Pcap(pcap) => pcap.advance(&mut self.buffer, &mut self.head),
+            Format::Pcapng(pcapng) => pcapng.advance(&mut self.buffer, &mut self.head),
             Format::Awaited => return self.first(),
-            Format::Pcap(pcap) => pcap.advance(&mut self.buffer),
-            Format::Pcapng(pcapng) => pcapng.advance(&mut self.buffer),
         };
         match next {
-            Ok(Some(head)) => {
+            Ok(true) => {
                 self.number += 1;
-                Some(head)
+                true
             }
-            Ok(None) => {
-                self.ended = true;
-                None
-            }
-            Err(kind) => {
-                self.end(kind);
-                None
-            }
+            Ok(false) => self.end(None),
+            Err(kind) => self.end(Some(*kind)),
         }
     }
 
-    /// The packet that `advance` reached last.
+    /// The packet that was reached last.
     #[inline]
-    pub(crate) fn packet(&self, head: &Head) -> Packet<'_> {
+    pub(crate) fn packet(&self) -> Packet<'_> {
+        let head = &self.head;
         Packet {
             ts: head.ts,
             number: self.number,
@@ -191,18 +197,26 @@ impl Input {
         }
     }
 
+    /// Its time.
+    pub(crate) fn ts(&self) -> u64 {
+        self.head.ts
+    }
+
+    /// There is no further packet. A pipe that was interrupted is not damaged.
     #[cold]
-    fn end(&mut self, kind: DamageKind) {
+    #[inline(never)]
+    fn end(&mut self, kind: Option<DamageKind>) -> bool {
         self.ended = true;
-        if self.size.is_none() && self.interrupt.is_set() {
-            return;
-        }
+        let kind = kind.filter(|_| self.size.is_some() || !self.interrupt.is_set());
         let compressed = self.buffer.stored.is_compressed();
-        let (kind, offset) = match kind {
-            DamageKind::Read(what) if compressed => (DamageKind::Compression(what), self.buffer.position()),
-            kind => (kind, self.buffer.offset()),
-        };
-        self.damage = Some(Damage { name: self.name.clone(), offset, compressed, packets: self.number, kind });
+        self.damage = kind.map(|kind| {
+            let (kind, offset) = match kind {
+                DamageKind::Read(what) if compressed => (DamageKind::Compression(what), self.buffer.position()),
+                kind => (kind, self.buffer.offset()),
+            };
+            Damage { name: self.name.clone(), offset, compressed, packets: self.number, kind }
+        });
+        false
     }
 
     /// Back to the first packet, on the same descriptor.

@@ -4,7 +4,7 @@ use lc_wire::LinkType;
 
 use super::buffer::Buffer;
 use super::error::{DamageKind, OpenProblem};
-use super::{Head, MAX_FRAME};
+use super::{Ended, Head, MAX_FRAME};
 
 /// File header length, bytes.
 const HEADER: usize = 24;
@@ -43,6 +43,15 @@ fn word(bytes: &[u8], at: usize, swapped: bool) -> u32 {
     }
 }
 
+/// The stream has ended: at a record's beginning, or within one of `whole` bytes.
+#[cold]
+fn ended(whole: usize, buffer: &Buffer) -> Result<bool, Ended> {
+    match buffer.bytes().len() {
+        0 => Ok(false),
+        left => Err(Box::new(DamageKind::Truncated(whole as u64, left as u64))),
+    }
+}
+
 impl Pcap {
     /// Reads the file header.
     pub fn open(buffer: &mut Buffer) -> Result<Self, OpenProblem> {
@@ -75,31 +84,29 @@ impl Pcap {
         Ok(Self { swapped, unit, record, lengths, link })
     }
 
-    /// The next record, `None` at the end.
+    /// Goes on to the next record; false at the end.
     #[inline]
-    pub fn advance(&self, buffer: &mut Buffer) -> Result<Option<Head>, DamageKind> {
+    pub fn advance(&self, buffer: &mut Buffer, head: &mut Head) -> Result<bool, Ended> {
         if !buffer.need(self.record)? {
-            let left = buffer.bytes().len();
-            return match left {
-                0 => Ok(None),
-                _ => Err(DamageKind::Truncated(self.record as u64, left as u64)),
-            };
+            return ended(self.record, buffer);
         }
         let header = &buffer.bytes()[..RECORD];
         let seconds = word(header, 0, self.swapped);
         let fraction = word(header, 4, self.swapped);
         let (len, orig_len) = self.lengths(word(header, 8, self.swapped), word(header, 12, self.swapped));
-        if len as usize > MAX_FRAME {
-            return Err(DamageKind::RecordLength(u64::from(len), MAX_FRAME as u64));
+        let len = len as usize;
+        if len > MAX_FRAME {
+            return Err(Box::new(DamageKind::RecordLength(len as u64, MAX_FRAME as u64)));
         }
-        let whole = self.record + len as usize;
+        let whole = self.record + len;
         if !buffer.need(whole)? {
-            return Err(DamageKind::Truncated(whole as u64, buffer.bytes().len() as u64));
+            return ended(whole, buffer);
         }
-        let at = buffer.index() + self.record;
+        head.ts = u64::from(seconds) * 1_000_000_000 + u64::from(fraction) * self.unit;
+        (head.orig_len, head.link) = (orig_len, self.link);
+        (head.at, head.len) = (buffer.index() + self.record, len);
         buffer.consume(whole);
-        let ts = u64::from(seconds) * 1_000_000_000 + u64::from(fraction) * self.unit;
-        Ok(Some(Head { ts, orig_len, link: self.link, at, len: len as usize }))
+        Ok(true)
     }
 
     #[inline]

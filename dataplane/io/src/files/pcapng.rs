@@ -6,7 +6,7 @@ use super::buffer::Buffer;
 use super::error::{DamageKind, OpenProblem};
 use super::options::Options;
 use super::resolution::Clock;
-use super::{Head, MAX_FRAME};
+use super::{Ended, Head, MAX_FRAME};
 
 /// Section header, the same number in both byte orders.
 const SECTION: u32 = 0x0a0d_0d0a;
@@ -69,45 +69,42 @@ impl Pcapng {
         if !buffer.need(FRAME).map_err(OpenProblem::Io)? {
             return Err(OpenProblem::HeaderShort(buffer.bytes().len()));
         }
-        match section.section(buffer) {
-            Ok(()) => Ok(section),
-            Err(DamageKind::Version(major, minor)) => Err(OpenProblem::Version(major, minor)),
-            Err(DamageKind::Truncated(_, len)) => Err(OpenProblem::HeaderShort(len as usize)),
-            Err(kind) => Err(OpenProblem::Damaged(kind)),
-        }
+        section.section(buffer).map_err(|kind| match *kind {
+            DamageKind::Version(major, minor) => OpenProblem::Version(major, minor),
+            DamageKind::Truncated(_, len) => OpenProblem::HeaderShort(len as usize),
+            kind => OpenProblem::Damaged(kind),
+        })?;
+        Ok(section)
     }
 
-    /// The next packet, `None` at the end.
+    /// Goes on to the next packet; false at the end.
     #[inline]
-    pub fn advance(&mut self, buffer: &mut Buffer) -> Result<Option<Head>, DamageKind> {
+    pub fn advance(&mut self, buffer: &mut Buffer, head: &mut Head) -> Result<bool, Ended> {
         loop {
             if !buffer.need(FRAME)? {
                 return match buffer.bytes().len() {
-                    0 => Ok(None),
-                    left => Err(DamageKind::Truncated(FRAME as u64, left as u64)),
+                    0 => Ok(false),
+                    left => Err(Box::new(DamageKind::Truncated(FRAME as u64, left as u64))),
                 };
             }
-            let kind = word(buffer.bytes(), 0, self.swapped);
-            let head = match kind {
-                ENHANCED => Some(self.enhanced(buffer)?),
-                SIMPLE => Some(self.simple(buffer)?),
-                PACKET => Some(self.packet(buffer)?),
-                _ => {
+            match word(buffer.bytes(), 0, self.swapped) {
+                ENHANCED => self.enhanced(buffer, head)?,
+                SIMPLE => self.simple(buffer, head)?,
+                PACKET => self.packet(buffer, head)?,
+                kind => {
                     self.other(kind, buffer)?;
-                    None
+                    continue;
                 }
-            };
-            if let Some(head) = head {
-                self.last = head.ts;
-                return Ok(Some(head));
             }
+            self.last = head.ts;
+            return Ok(true);
         }
     }
 
     /// Blocks that hold no packet.
     #[cold]
     #[inline(never)]
-    fn other(&mut self, kind: u32, buffer: &mut Buffer) -> Result<(), DamageKind> {
+    fn other(&mut self, kind: u32, buffer: &mut Buffer) -> Result<(), Ended> {
         match kind {
             SECTION => self.section(buffer),
             INTERFACE => self.interface(buffer),
@@ -117,102 +114,102 @@ impl Pcapng {
 
     /// Makes a whole block available: its length, checked at both ends. `fixed` bytes of body are its type's least.
     #[inline]
-    fn block(&self, buffer: &mut Buffer, fixed: usize) -> Result<usize, DamageKind> {
+    fn block(&self, buffer: &mut Buffer, fixed: usize) -> Result<usize, Ended> {
         let len = word(buffer.bytes(), 4, self.swapped);
         let least = (FRAME + fixed) as u32;
         if len < least || len % 4 != 0 || len > MAX_BLOCK {
-            return Err(DamageKind::BlockLength(len, least));
+            return Err(Box::new(DamageKind::BlockLength(len, least)));
         }
         let whole = len as usize;
         if !buffer.need(whole)? {
-            return Err(DamageKind::Truncated(u64::from(len), buffer.bytes().len() as u64));
+            return Err(Box::new(DamageKind::Truncated(u64::from(len), buffer.bytes().len() as u64)));
         }
         let end = word(buffer.bytes(), whole - 4, self.swapped);
         if end != len {
-            return Err(DamageKind::BlockTrailer(len, end));
+            return Err(Box::new(DamageKind::BlockTrailer(len, end)));
         }
         Ok(whole)
     }
 
     /// A packet whose data begin at `at` of a block of `whole` bytes.
     #[inline]
-    fn head(
+    fn reach(
         buffer: &mut Buffer,
-        whole: usize,
-        at: usize,
+        (whole, at): (usize, usize),
         (len, orig_len): (u32, u32),
         (ts, link): (u64, LinkType),
-    ) -> Result<Head, DamageKind> {
+        head: &mut Head,
+    ) -> Result<(), Ended> {
         let room = (whole - 4 - at) as u32;
         if len > room {
-            return Err(DamageKind::CapturedLength(len, room));
+            return Err(Box::new(DamageKind::CapturedLength(len, room)));
         }
         if len as usize > MAX_FRAME {
-            return Err(DamageKind::RecordLength(u64::from(len), MAX_FRAME as u64));
+            return Err(Box::new(DamageKind::RecordLength(u64::from(len), MAX_FRAME as u64)));
         }
-        let at = buffer.index() + at;
+        *head = Head { ts, orig_len, link, at: buffer.index() + at, len: len as usize };
         buffer.consume(whole);
-        Ok(Head { ts, orig_len, link, at, len: len as usize })
+        Ok(())
     }
 
     #[inline]
-    fn described(&self, id: u32) -> Result<&Interface, DamageKind> {
-        self.interfaces.get(id as usize).ok_or(DamageKind::Interface(id, self.interfaces.len()))
+    fn described(&self, id: u32) -> Result<&Interface, Ended> {
+        self.interfaces.get(id as usize).ok_or_else(|| Box::new(DamageKind::Interface(id, self.interfaces.len())))
     }
 
     #[inline]
-    fn enhanced(&self, buffer: &mut Buffer) -> Result<Head, DamageKind> {
+    fn enhanced(&self, buffer: &mut Buffer, head: &mut Head) -> Result<(), Ended> {
         let whole = self.block(buffer, 20)?;
         let block = buffer.bytes();
         let interface = self.described(word(block, 8, self.swapped))?;
         let time = u64::from(word(block, 12, self.swapped)) << 32 | u64::from(word(block, 16, self.swapped));
         let lengths = (word(block, 20, self.swapped), word(block, 24, self.swapped));
         let place = (interface.clock.nanoseconds(time), interface.link);
-        Self::head(buffer, whole, 28, lengths, place)
+        Self::reach(buffer, (whole, 28), lengths, place, head)
     }
 
-    fn packet(&self, buffer: &mut Buffer) -> Result<Head, DamageKind> {
+    fn packet(&self, buffer: &mut Buffer, head: &mut Head) -> Result<(), Ended> {
         let whole = self.block(buffer, 20)?;
         let block = buffer.bytes();
         let interface = self.described(u32::from(half(block, 8, self.swapped)))?;
         let time = u64::from(word(block, 12, self.swapped)) << 32 | u64::from(word(block, 16, self.swapped));
         let lengths = (word(block, 20, self.swapped), word(block, 24, self.swapped));
         let place = (interface.clock.nanoseconds(time), interface.link);
-        Self::head(buffer, whole, 28, lengths, place)
+        Self::reach(buffer, (whole, 28), lengths, place, head)
     }
 
     /// A block without captured length: the smaller one of original length and snapshot length.
-    fn simple(&self, buffer: &mut Buffer) -> Result<Head, DamageKind> {
+    fn simple(&self, buffer: &mut Buffer, head: &mut Head) -> Result<(), Ended> {
         let whole = self.block(buffer, 4)?;
         let interface = self.described(0)?;
         let orig_len = word(buffer.bytes(), 8, self.swapped);
         let len = if interface.snaplen == 0 { orig_len } else { orig_len.min(interface.snaplen) };
         let place = (self.last, interface.link);
-        Self::head(buffer, whole, 12, (len, orig_len), place)
+        Self::reach(buffer, (whole, 12), (len, orig_len), place, head)
     }
 
     /// A section header: a byte order of its own, and no interfaces yet.
-    fn section(&mut self, buffer: &mut Buffer) -> Result<(), DamageKind> {
+    fn section(&mut self, buffer: &mut Buffer) -> Result<(), Ended> {
         let mark = word(buffer.bytes(), 8, false);
         self.swapped = match mark {
             0x1a2b_3c4d => false,
             0x4d3c_2b1a => true,
-            _ => return Err(DamageKind::ByteOrder(mark)),
+            _ => return Err(Box::new(DamageKind::ByteOrder(mark))),
         };
         let whole = self.block(buffer, 16)?;
         let (major, minor) = (half(buffer.bytes(), 12, self.swapped), half(buffer.bytes(), 14, self.swapped));
         if major != 1 {
-            return Err(DamageKind::Version(major, minor));
+            return Err(Box::new(DamageKind::Version(major, minor)));
         }
         self.interfaces.clear();
         buffer.consume(whole);
         Ok(())
     }
 
-    fn interface(&mut self, buffer: &mut Buffer) -> Result<(), DamageKind> {
+    fn interface(&mut self, buffer: &mut Buffer) -> Result<(), Ended> {
         let whole = self.block(buffer, 8)?;
         if self.interfaces.len() == MAX_INTERFACES {
-            return Err(DamageKind::Interfaces(MAX_INTERFACES));
+            return Err(Box::new(DamageKind::Interfaces(MAX_INTERFACES)));
         }
         let block = &buffer.bytes()[..whole - 4];
         let mut interface = Interface {
@@ -221,7 +218,7 @@ impl Pcapng {
             clock: Clock::default(),
         };
         for option in Options::new(&block[16..], self.swapped) {
-            interface.clock.apply(option.map_err(|()| DamageKind::Options)?, self.swapped);
+            interface.clock.apply(option.map_err(|()| Box::new(DamageKind::Options))?, self.swapped);
         }
         self.interfaces.push(interface);
         buffer.consume(whole);
@@ -229,20 +226,20 @@ impl Pcapng {
     }
 
     /// A block of a type that holds nothing for us. It may be of any length, and is not kept.
-    fn pass(&self, buffer: &mut Buffer) -> Result<(), DamageKind> {
+    fn pass(&self, buffer: &mut Buffer) -> Result<(), Ended> {
         let len = word(buffer.bytes(), 4, self.swapped);
         if len < FRAME as u32 || len % 4 != 0 {
-            return Err(DamageKind::BlockLength(len, FRAME as u32));
+            return Err(Box::new(DamageKind::BlockLength(len, FRAME as u32)));
         }
         let body = u64::from(len) - 4;
         let passed = buffer.skip(body)?;
         if passed < body || !buffer.need(4)? {
-            return Err(DamageKind::Truncated(u64::from(len), passed + buffer.bytes().len() as u64));
+            return Err(Box::new(DamageKind::Truncated(u64::from(len), passed + buffer.bytes().len() as u64)));
         }
         let end = word(buffer.bytes(), 0, self.swapped);
         buffer.consume(4);
         if end != len {
-            return Err(DamageKind::BlockTrailer(len, end));
+            return Err(Box::new(DamageKind::BlockTrailer(len, end)));
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! record: what was written stays readable, and what comes later is counted.
 
 mod encode;
+mod layout;
 mod output;
 mod rotation;
 mod time;
@@ -16,7 +17,8 @@ use lc_wire::{LinkType, Packet};
 
 use crate::counters::{DropReason, SinkCounters};
 use crate::interrupt::Interrupt;
-use output::{Failure, Output};
+use layout::Layout;
+use output::{explain, writable, Failure, Output};
 use rotation::{Step, Turn};
 
 pub use rotation::Rotation;
@@ -61,7 +63,7 @@ pub struct SourceDrops {
 
 /// One capture being written. It must be closed; dropping it loses what is in the buffer.
 pub struct PcapWriter {
-    config: Config,
+    layout: Layout,
     turn: Option<Turn>,
     output: Option<Output>,
     interrupt: Interrupt,
@@ -71,12 +73,6 @@ pub struct PcapWriter {
     counters: SinkCounters,
     /// Since when nothing more is written, and as what packets are counted.
     refusing: Option<DropReason>,
-    /// pcap: the file's link type, once its header is there.
-    link: Option<LinkType>,
-    /// pcapng: source and link type of the interfaces described so far.
-    interfaces: Vec<(u16, LinkType)>,
-    /// Time of the last packet.
-    last: u64,
 }
 
 impl PcapWriter {
@@ -115,7 +111,7 @@ impl PcapWriter {
 
     fn new(config: Config, turn: Option<Turn>, interrupt: &Interrupt) -> Self {
         Self {
-            config,
+            layout: Layout::new(config),
             turn,
             output: None,
             interrupt: interrupt.clone(),
@@ -123,9 +119,6 @@ impl PcapWriter {
             pending: 0,
             counters: SinkCounters::default(),
             refusing: None,
-            link: None,
-            interfaces: Vec::new(),
-            last: 0,
         }
     }
 
@@ -147,20 +140,10 @@ impl PcapWriter {
             self.lose();
             return Ok(());
         }
-        match self.config.format {
-            Format::Pcap => {
-                if self.link != Some(packet.link) && !self.adopt(packet.link) {
-                    self.counters.dropped.add(DropReason::LinkType, 1);
-                    return Ok(());
-                }
-                encode::pcap_record(&mut self.buffer, packet);
-            }
-            Format::Pcapng => {
-                let interface = self.interface(packet);
-                encode::enhanced(&mut self.buffer, interface, packet);
-            }
+        if let Err(reason) = self.layout.packet(&mut self.buffer, packet) {
+            self.counters.dropped.add(reason, 1);
+            return Ok(());
         }
-        self.last = packet.ts;
         self.pending += 1;
         self.counters.queued += 1;
         if self.buffer.len() < BLOCK {
@@ -172,35 +155,6 @@ impl PcapWriter {
     /// Counts one packet that cannot be written.
     fn lose(&mut self) {
         self.counters.dropped.add(self.refusing.unwrap_or(DropReason::Error), 1);
-    }
-
-    /// The first packet of a pcap file decides its link type.
-    #[cold]
-    fn adopt(&mut self, link: LinkType) -> bool {
-        if self.link.is_some() {
-            return false;
-        }
-        self.link = Some(link);
-        encode::pcap_header(&mut self.buffer, link);
-        true
-    }
-
-    /// Number of the interface of a packet; described when it is the first one of it.
-    #[inline]
-    fn interface(&mut self, packet: &Packet<'_>) -> u32 {
-        let key = (packet.source, packet.link);
-        match self.interfaces.iter().position(|known| *known == key) {
-            Some(i) => i as u32,
-            None => self.describe(key),
-        }
-    }
-
-    #[cold]
-    fn describe(&mut self, key: (u16, LinkType)) -> u32 {
-        let name = self.config.sources.get(usize::from(key.0)).map_or("", String::as_str);
-        encode::interface(&mut self.buffer, key.1, name);
-        self.interfaces.push(key);
-        (self.interfaces.len() - 1) as u32
     }
 
     /// Begins another file where it is time for one.
@@ -228,29 +182,27 @@ impl PcapWriter {
     /// Creates the present file of the turn.
     fn open(&mut self) -> io::Result<()> {
         let Some(turn) = &self.turn else { return Ok(()) };
-        let named = turn.name().map_err(|error| explain(&self.config.name, &error));
+        let named = turn.name().map_err(|error| explain(self.layout.name(), &error));
         let created = named.and_then(|path| {
             let output = Output::create(&path, self.interrupt.clone());
             output.map_err(|error| explain(&path.display().to_string(), &error))
         });
         match created {
-            Ok(output) => self.begin(output),
+            Ok(output) => {
+                self.begin(output);
+                Ok(())
+            }
             Err(error) => {
                 let reason = Failure { written: 0, error: error.kind().into() }.reason();
                 self.refusing = Some(reason);
-                return Err(error);
+                Err(error)
             }
         }
-        Ok(())
     }
 
     fn begin(&mut self, output: Output) {
         self.output = Some(output);
-        self.link = None;
-        self.interfaces.clear();
-        if self.config.format == Format::Pcapng {
-            encode::section(&mut self.buffer, &self.config.comment);
-        }
+        self.layout.begin(&mut self.buffer);
     }
 
     /// Writes what is gathered.
@@ -267,7 +219,7 @@ impl PcapWriter {
         let (packets, failed) = match result {
             Ok(()) => (self.pending, None),
             Err(failure) => {
-                let (bytes, packets) = self.whole(failure.written, fresh);
+                let (bytes, packets) = self.layout.whole(&self.buffer, failure.written, fresh);
                 (packets, Some((bytes, failure)))
             }
         };
@@ -279,16 +231,6 @@ impl PcapWriter {
         failed.map_or(Ok(()), |(bytes, failure)| self.fail(bytes, lost, &failure))
     }
 
-    /// Bytes and packets of the whole records in the first `end` bytes of the buffer.
-    fn whole(&self, end: usize, fresh: bool) -> (usize, u64) {
-        match self.config.format {
-            Format::Pcapng => encode::whole_blocks(&self.buffer, end),
-            Format::Pcap if !fresh => encode::whole_records(&self.buffer, 0, end),
-            Format::Pcap if end < encode::PCAP_HEADER => (0, 0),
-            Format::Pcap => encode::whole_records(&self.buffer, encode::PCAP_HEADER, end),
-        }
-    }
-
     /// Ends the writing after `bytes` of the last buffer; `lost` packets of it are not in the file.
     fn fail(&mut self, bytes: usize, lost: u64, failure: &Failure) -> io::Result<()> {
         let reason = failure.reason();
@@ -296,7 +238,7 @@ impl PcapWriter {
         self.counters.dropped.add(reason, lost);
         let cut = self.output.as_mut().map_or(Ok(()), |output| output.keep(bytes));
         let torn = cut.err().map_or(String::new(), |error| format!("; its last record is torn ({error})"));
-        let (name, written) = (&self.config.name, self.counters.written);
+        let (name, written) = (self.layout.name(), self.counters.written);
         let text = format!(
             "{name}: {}; {written} packets were written, the others are counted as {}{torn}",
             failure.error,
@@ -307,8 +249,8 @@ impl PcapWriter {
 
     /// Completes the present file.
     fn finish(&mut self) -> io::Result<()> {
-        if self.output.is_some() && self.config.format == Format::Pcap && self.link.is_none() {
-            self.adopt(self.config.link);
+        if self.output.is_some() {
+            self.layout.end(&mut self.buffer);
         }
         self.flush()?;
         self.output = None;
@@ -320,12 +262,8 @@ impl PcapWriter {
     /// # Errors
     /// As [`PcapWriter::write`].
     pub fn close(&mut self, drops: &[SourceDrops]) -> io::Result<()> {
-        if self.config.format == Format::Pcapng && self.output.is_some() {
-            for drop in drops {
-                if let Some(i) = self.interfaces.iter().position(|(source, _)| *source == drop.source) {
-                    encode::statistics(&mut self.buffer, i as u32, self.last, drop.received, drop.dropped);
-                }
-            }
+        if self.output.is_some() {
+            self.layout.statistics(&mut self.buffer, drops);
         }
         let finished = self.finish();
         self.output = None;
@@ -348,30 +286,6 @@ impl PcapWriter {
     /// The name in messages.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.config.name
-    }
-}
-
-fn explain(name: &str, error: &io::Error) -> io::Error {
-    let hint = match error.raw_os_error() {
-        #[cfg(unix)]
-        Some(libc::ELOOP) => "; a symbolic link is never written through",
-        _ => "",
-    };
-    io::Error::new(error.kind(), format!("{name}: {error}{hint}"))
-}
-
-/// Whether files can be created in the directory of `path`.
-fn writable(path: &Path) -> io::Result<()> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    #[cfg(unix)]
-    {
-        use rustix::fs::{access, Access};
-        access(directory, Access::WRITE_OK | Access::EXEC_OK)
-            .map_err(|e| io::Error::new(e.kind(), format!("no file can be created in {}: {e}", directory.display())))
-    }
-    #[cfg(not(unix))]
-    {
-        directory.metadata().map(|_| ())
+        self.layout.name()
     }
 }

@@ -108,3 +108,28 @@ impl Output {
         Ok(())
     }
 }
+
+/// The error in one line that begins with the file's name.
+pub(super) fn explain(name: &str, error: &io::Error) -> io::Error {
+    let hint = match error.raw_os_error() {
+        #[cfg(unix)]
+        Some(libc::ELOOP) => "; a symbolic link is never written through",
+        _ => "",
+    };
+    io::Error::new(error.kind(), format!("{name}: {error}{hint}"))
+}
+
+/// Whether files can be created in the directory of `path`.
+pub(super) fn writable(path: &Path) -> io::Result<()> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    #[cfg(unix)]
+    {
+        use rustix::fs::{access, Access};
+        access(directory, Access::WRITE_OK | Access::EXEC_OK)
+            .map_err(|e| io::Error::new(e.kind(), format!("no file can be created in {}: {e}", directory.display())))
+    }
+    #[cfg(not(unix))]
+    {
+        directory.metadata().map(|_| ())
+    }
+}
