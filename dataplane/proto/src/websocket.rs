@@ -148,67 +148,6 @@ fn is_upgrade_line(line: &[u8]) -> bool {
         && line[colon + 1..].split(|c| *c == b',' || is_space(*c)).any(|word| word.eq_ignore_ascii_case(b"websocket"))
 }
 
-/// Puts the messages of one direction together again: fragments, masks, control frames between them.
-#[derive(Clone, Debug, Default)]
-pub struct Deframer {
-    message: Vec<u8>,
-    /// Set while the parts of a message that grew too long are passed over.
-    too_long: bool,
-    fresh: bool,
-}
-
-/// What a [`Deframer`] found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step<'a> {
-    /// The next frame's end is not there yet.
-    NeedMore,
-    /// A frame of so many bytes, without the end of a message.
-    Part {
-        /// Header and payload, bytes.
-        len: usize,
-    },
-    /// A frame of so many bytes that ends a message.
-    Message {
-        /// Header and payload, bytes.
-        len: usize,
-        /// The whole message, without masks.
-        message: &'a [u8],
-    },
-    /// What follows cannot be read.
-    Refused(Refusal),
-}
-
-impl Deframer {
-    /// What begins at the start of `buf`; the caller takes the bytes away and comes again.
-    pub fn next<'a>(&'a mut self, buf: &[u8]) -> Step<'a> {
-        let f = match frame(buf) {
-            Framing::NeedMore => return Step::NeedMore,
-            Framing::Refused(why) => return Step::Refused(why),
-            Framing::Frame(f) => f,
-        };
-        let len = f.header_len + f.payload_len;
-        if !f.is_data() {
-            return Step::Part { len };
-        }
-        if self.fresh || f.opcode != 0 {
-            (self.fresh, self.too_long) = (false, false);
-            self.message.clear();
-        }
-        let at = self.message.len();
-        self.too_long |= (at + f.payload_len) as u64 > MAX_PAYLOAD;
-        if !self.too_long {
-            self.message.extend_from_slice(&buf[f.header_len..len]);
-            unmask(&mut self.message[at..], f.mask);
-        }
-        self.fresh = f.fin;
-        if f.fin && !self.too_long {
-            Step::Message { len, message: &self.message }
-        } else {
-            Step::Part { len }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -251,27 +190,17 @@ mod tests {
 
     #[test]
     fn fragments_with_a_ping_between_them() {
-        let mut d = Deframer::default();
-        assert_eq!(d.next(&[0x01, 3, b'H', b'e', b'l']), Step::Part { len: 5 });
-        assert_eq!(d.next(&[0x89, 0]), Step::Part { len: 2 });
-        assert_eq!(d.next(&[0x80, 2, b'l']), Step::NeedMore);
-        assert_eq!(d.next(&[0x80, 2, b'l', b'o']), Step::Message { len: 4, message: b"Hello" });
-        assert_eq!(d.next(&[0x81, 1, b'x', 9, 9]), Step::Message { len: 3, message: b"x" });
-        assert_eq!(d.next(&[0x81, 0]), Step::Message { len: 2, message: b"" });
-    }
-
-    #[test]
-    fn a_message_in_parts_is_bounded() {
-        let mut d = Deframer::default();
-        let mut part = vec![0x01, 0x7f, 0, 0, 0, 0, 0, 8, 0, 0];
-        part.resize(10 + (8 << 16), b'a');
-        assert_eq!(d.next(&part), Step::Part { len: part.len() });
-        part[0] = 0;
-        assert_eq!(d.next(&part), Step::Part { len: part.len() });
-        assert_eq!(d.next(&part), Step::Part { len: part.len() }, "over the limit from here");
-        part[0] = 0x80;
-        assert_eq!(d.next(&part), Step::Part { len: part.len() });
-        assert_eq!(d.next(&[0x81, 1, b'x']), Step::Message { len: 3, message: b"x" });
+        let mut b: &[u8] = &[0x01, 3, b'H', b'e', b'l', 0x89, 0, 0x80, 2, b'l', b'o'];
+        let mut message = Vec::new();
+        let mut fins = Vec::new();
+        while let Framing::Frame(f) = frame(b) {
+            if f.is_data() {
+                message.extend_from_slice(&b[f.header_len..f.header_len + f.payload_len]);
+                fins.push((f.opcode, f.fin));
+            }
+            b = &b[f.header_len + f.payload_len..];
+        }
+        assert_eq!((&message[..], &fins[..]), (&b"Hello"[..], &[(1, false), (0, true)][..]));
     }
 
     #[test]

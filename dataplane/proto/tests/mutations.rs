@@ -158,3 +158,44 @@ fn cutting_a_stream_does_not_change_its_messages() {
         }
     }
 }
+
+/// Quadratic work would take minutes here.
+#[test]
+fn large_hostile_input_is_read_in_linear_time() {
+    let patterns = Patterns::compile(&["*a*b*", "alice@*.x"]).unwrap();
+    let units: [&[u8]; 16] = [
+        b"\"",
+        b"\\\"",
+        b"<",
+        b",",
+        b",<",
+        b";tag=",
+        b";a=\"",
+        b"a b:",
+        b"a  ",
+        b"\r\n ",
+        b"\r\n",
+        b"a SIP/2.0 ",
+        b"SIP/2.0 ",
+        b"\r\nDiversion: <sip:a@b>",
+        b"m=audio 1 RTP/AVP 0\n",
+        b"--b\n",
+    ];
+    for unit in units {
+        let filler = unit.repeat((1 << 20) / unit.len());
+        for head in [
+            &b""[..],
+            b"BYE sip:x SIP/2.0\r\nFrom: ",
+            b"BYE sip:x SIP/2.0\r\nDiversion: ",
+            b"BYE sip:x SIP/2.0\r\nVia: ;",
+            b"BYE sip:x SIP/2.0\r\nContent-Type: multipart/mixed;boundary=b\r\n\r\n",
+        ] {
+            let b = [head, &filler].concat();
+            if let Ok(m) = sip::parse(&b) {
+                let _ = (patterns.matches(&m), m.identity_uris().count(), sdp::find(m.content_type, m.body));
+            }
+            messages(&b, &[b.len()], true);
+        }
+        let _ = (sdp::parse(&filler), sdp::find(&[b"multipart/x;", &filler[..]].concat(), &filler));
+    }
+}

@@ -133,9 +133,9 @@ fn first_line(buf: &[u8]) -> First {
 
 /// Length of the body that the head announces.
 fn content_length(head: &[u8]) -> usize {
-    let start = memchr::memchr(b'\n', head).map_or(head.len(), |n| n + 1);
-    Fields::new(head, start)
-        .filter(|f| f.name == Name::ContentLength)
+    memchr::memchr_iter(b'\n', head)
+        .filter(|n| matches!(head.get(n + 1).map(|c| c | 0x20), Some(b'l' | b'c')))
+        .filter_map(|n| Fields::new(head, n + 1).next().filter(|f| f.name == Name::ContentLength))
         .find_map(|f| number(f.value))
         .and_then(|n| usize::try_from(n).ok())
         .filter(|n| *n <= MAX_BODY)

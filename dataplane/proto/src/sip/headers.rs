@@ -1,6 +1,6 @@
 //! Header lines: cutting the head of a message into names and values (RFC 3261 §7.3).
 
-use super::text::{is_token, trim};
+use super::text::{find, is_token, trim};
 
 /// The headers that are read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,36 +20,43 @@ pub(crate) enum Name {
 
 impl Name {
     /// By length and first letter, then the whole name; compact forms of RFC 3261 §7.3.3.
+    #[inline]
     fn of(name: &[u8]) -> Self {
         let Some(first) = name.first() else { return Self::Other };
-        let (want, is): (&[u8], Self) = match (name.len(), first | 0x20) {
-            (1, b'i') => return Self::CallId,
-            (1, b'f') => return Self::From,
-            (1, b't') => return Self::To,
-            (1, b'v') => return Self::Via,
-            (1, b'l') => return Self::ContentLength,
-            (1, b'c') => return Self::ContentType,
-            (2, b't') => (b"to", Self::To),
-            (3, b'v') => (b"via", Self::Via),
-            (4, b'f') => (b"from", Self::From),
-            (4, b'c') => (b"cseq", Self::CSeq),
-            (7, b'c') => (b"call-id", Self::CallId),
-            (9, b'd') => (b"diversion", Self::Identity),
-            (10, b'u') => (b"user-agent", Self::UserAgent),
-            (12, b'c') => (b"content-type", Self::ContentType),
-            (12, b'h') => (b"history-info", Self::Identity),
-            (14, b'c') => (b"content-length", Self::ContentLength),
-            (15, b'r') => (b"remote-party-id", Self::Identity),
-            (19, b'p') => (b"p-asserted-identity", Self::Identity),
-            (20, b'p') => (b"p-preferred-identity", Self::Identity),
+        let (found, header) = match (name.len(), first | 0x20) {
+            (1, b'i') => (true, Self::CallId),
+            (1, b'f') => (true, Self::From),
+            (1, b't') => (true, Self::To),
+            (1, b'v') => (true, Self::Via),
+            (1, b'l') => (true, Self::ContentLength),
+            (1, b'c') => (true, Self::ContentType),
+            (2, b't') => (is(name, b"To"), Self::To),
+            (3, b'v') => (is(name, b"Via"), Self::Via),
+            (4, b'f') => (is(name, b"From"), Self::From),
+            (4, b'c') => (is(name, b"CSeq"), Self::CSeq),
+            (7, b'c') => (is(name, b"Call-ID"), Self::CallId),
+            (9, b'd') => (is(name, b"Diversion"), Self::Identity),
+            (10, b'u') => (is(name, b"User-Agent"), Self::UserAgent),
+            (12, b'c') => (is(name, b"Content-Type"), Self::ContentType),
+            (12, b'h') => (is(name, b"History-Info"), Self::Identity),
+            (14, b'c') => (is(name, b"Content-Length"), Self::ContentLength),
+            (15, b'r') => (is(name, b"Remote-Party-ID"), Self::Identity),
+            (19, b'p') => (is(name, b"P-Asserted-Identity"), Self::Identity),
+            (20, b'p') => (is(name, b"P-Preferred-Identity"), Self::Identity),
             _ => return Self::Other,
         };
-        if name.eq_ignore_ascii_case(want) {
-            is
+        if found {
+            header
         } else {
             Self::Other
         }
     }
+}
+
+/// Whether a name is this one: as it is mostly written, else in any case.
+#[inline]
+fn is<const N: usize>(name: &[u8], want: &[u8; N]) -> bool {
+    name.first_chunk() == Some(want) || name.eq_ignore_ascii_case(want)
 }
 
 /// One header line, with what folding adds to it.
@@ -61,7 +68,7 @@ pub(crate) struct Field<'a> {
     pub name: Name,
     /// The trimmed value; folding inside it is kept.
     pub value: &'a [u8],
-    /// Set for a line without a name and a colon.
+    /// Set for a line without a colon, or whose name does not begin and end as one.
     pub broken: bool,
 }
 
@@ -123,17 +130,19 @@ impl<'a> Iterator for Fields<'a> {
         let (end, next) = self.line_end();
         self.pos = next;
         let line = &self.b[at..end];
-        let name = line.iter().position(|c| !is_token(*c)).unwrap_or(line.len());
-        let mut colon = name;
-        while matches!(line.get(colon), Some(b' ' | b'\t')) {
-            colon += 1;
-        }
-        if name == 0 || line.get(colon) != Some(&b':') {
+        let Some(colon) = find(line, [b':']) else {
             return Some(Field { at, name: Name::Other, value: b"", broken: true });
+        };
+        let mut name = colon;
+        while name > 0 && matches!(line[name - 1], b' ' | b'\t') {
+            name -= 1;
         }
         let kind = Name::of(&line[..name]);
-        let value = if kind == Name::Other { b"" } else { trim(&line[colon + 1..]) };
-        Some(Field { at, name: kind, value, broken: false })
+        if kind == Name::Other {
+            let broken = name == 0 || !is_token(line[0]) || !is_token(line[name - 1]);
+            return Some(Field { at, name: kind, value: b"", broken });
+        }
+        Some(Field { at, name: kind, value: trim(&line[colon + 1..]), broken: false })
     }
 }
 

@@ -1,7 +1,7 @@
 //! A whole message (RFC 3261 §7): start line, the headers that matter, body.
 
 use super::headers::{Field, Fields, Name};
-use super::name_addr::{param, List, NameAddr};
+use super::name_addr::{param, uri, List, NameAddr};
 use super::problems::{Problem, Problems, Refusal};
 use super::start_line::{blank, line, parse_into, StartLine};
 use super::text::{is_space, number, trim};
@@ -226,7 +226,7 @@ impl<'a> Message<'a> {
         let more = Fields::new(self.more, 0)
             .filter(|f| matches!(f.name, Name::Identity | Name::From | Name::To))
             .map(|f| f.value);
-        known.into_iter().take(self.identity_count).chain(more).flat_map(List::new).map(|v| NameAddr::parse(v).0.uri)
+        known.into_iter().take(self.identity_count).chain(more).flat_map(List::new).map(uri)
     }
 
     /// Whether it has other identities than Request-URI, From and To.

@@ -81,7 +81,7 @@ fn bare_line_feeds_nuls_and_bytes_over_127() {
         b"REGISTER sip:x SIP/2.0\nVia: x\nf: <sip:a\0\xff@b>;tag=\xfe\nt: <sip:a@b>\ni: \xc3\x28\nCSeq: 1 REGISTER\n\n";
     let m = parse(m).unwrap();
     assert_eq!((m.from.user, m.from.tag, m.call_id), (&b"a\0\xff"[..], &b"\xfe"[..], &b"\xc3\x28"[..]));
-    assert_eq!(problems(&m), ["line_ending"]);
+    assert_eq!(problems(&m), ["line_ending", "from"]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Names and addresses in header values: From, To and the lists of identities (RFC 3261 §20.10).
 
-use super::text::{after_quoted, is_space, trim};
+use super::text::{after_quoted, find, has_blank_or_control, is_space, trim};
 use super::uri::Uri;
 
 /// One name and address, as slices of the header value.
@@ -27,9 +27,16 @@ impl<'a> NameAddr<'a> {
     pub fn parse(value: &'a [u8]) -> (Self, bool) {
         let Some((display, uri, params)) = split(value) else { return (Self::default(), false) };
         let Uri { user, host } = Uri::new(uri);
-        let clean = is_display(display) && memchr::memchr(b':', uri).is_some() && !uri.iter().any(|c| is_space(*c));
+        let clean =
+            is_display(display) && !has_blank_or_control(uri) && (!host.is_empty() || find(uri, [b':']).is_some());
         (Self { display, uri, user, host, tag: param(params, b"tag").unwrap_or_default(), params }, clean)
     }
+}
+
+/// The URI alone; empty when none could be read.
+#[inline]
+pub(crate) fn uri(value: &[u8]) -> &[u8] {
+    split(value).map_or(b"", |(_, uri, _)| uri)
 }
 
 /// Display name, URI, parameters.
@@ -65,7 +72,7 @@ fn bracket(value: &[u8]) -> Option<Option<usize>> {
 
 /// A quoted string, or words without separators but white space (RFC 4475 §3.1.2.15 has a comma in one).
 fn is_display(b: &[u8]) -> bool {
-    b.first() == Some(&b'"') || !b.iter().any(|c| matches!(c, b',' | b';' | b':' | b'@' | b'"' | b'>'))
+    b.is_empty() || b[0] == b'"' || !b.iter().any(|c| matches!(c, b',' | b';' | b':' | b'@' | b'"' | b'>'))
 }
 
 /// The value of a header parameter; empty when it has no value. White space around `;` and `=` is allowed.
@@ -73,6 +80,12 @@ pub(crate) fn param<'a>(params: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let mut rest = params;
     while let Some(start) = memchr::memchr(b';', rest) {
         rest = &rest[start + 1..];
+        if let Some(value) = rest.strip_prefix(name).and_then(|r| r.strip_prefix(b"=")) {
+            let end = value.iter().position(|c| *c <= b' ' || matches!(c, b';' | b',' | b'"')).unwrap_or(value.len());
+            if end == value.len() || matches!(value[end], b';' | b',') {
+                return Some(&value[..end]);
+            }
+        }
         let end = rest.iter().position(|c| matches!(c, b';' | b'=' | b'"' | b',')).unwrap_or(rest.len());
         let found = trim(&rest[..end]).eq_ignore_ascii_case(name);
         if rest.get(end) != Some(&b'=') {

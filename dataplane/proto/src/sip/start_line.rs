@@ -1,7 +1,7 @@
 //! The first line of a message (RFC 3261 §7.1, §7.2), and the cheap test whether one begins here.
 
 use super::problems::{Problem, Problems, Refusal};
-use super::text::{is_space, is_token, trim};
+use super::text::{has_blank_or_control, is_space, is_token, trim};
 
 /// Longest method, bytes.
 pub const MAX_METHOD: usize = 64;
@@ -71,7 +71,7 @@ pub(crate) fn is_version_prefix(b: &[u8]) -> bool {
 
 /// Whether it begins as `INVITE sip:` does; bytes may end early.
 fn request_prefix(b: &[u8]) -> bool {
-    let method = b.iter().take(MAX_METHOD + 1).take_while(|c| is_token(**c)).count();
+    let method = token(b);
     if method > MAX_METHOD {
         return false;
     }
@@ -92,6 +92,17 @@ fn request_prefix(b: &[u8]) -> bool {
     }
 }
 
+/// Bytes of the method at the start, at most one more than is allowed.
+#[inline]
+fn token(b: &[u8]) -> usize {
+    let b = &b[..b.len().min(MAX_METHOD + 1)];
+    let mut n = 0;
+    while n < b.len() && is_token(b[n]) {
+        n += 1;
+    }
+    n
+}
+
 fn is_scheme(c: u8) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, b'+' | b'-' | b'.')
 }
@@ -107,8 +118,8 @@ pub(crate) fn parse_into<'a>(line: &'a [u8], problems: &mut Problems) -> Result<
     if line.len() > 4 && line[..4].eq_ignore_ascii_case(b"SIP/") {
         return response(line, problems);
     }
-    let end = line.iter().take(MAX_METHOD + 1).position(|c| !is_token(*c)).ok_or(Refusal::Method)?;
-    if end == 0 || line[end] != b' ' {
+    let end = token(line);
+    if end == 0 || end > MAX_METHOD || line.get(end) != Some(&b' ') {
         return Err(Refusal::Method);
     }
     let rest = &line[end + 1..];
@@ -118,10 +129,13 @@ pub(crate) fn parse_into<'a>(line: &'a [u8], problems: &mut Problems) -> Result<
     let uri = trim(&body[..last]);
     let bare = uri.strip_prefix(b"<").unwrap_or(uri);
     scheme(bare).ok_or(Refusal::RequestUri)?;
-    let space = uri.len() != last || body.len() != rest.len() || uri.iter().any(|c| is_space(*c));
-    problems.add_if(space, Problem::StartLineSpace);
+    problems.add_if(uri.len() != last || body.len() != rest.len(), Problem::StartLineSpace);
     problems.add_if(!version, Problem::Version);
-    problems.add_if(bare.len() != uri.len() || uri.iter().any(|c| *c < b' ' && *c != b'\t'), Problem::RequestUri);
+    problems.add_if(bare.len() != uri.len(), Problem::RequestUri);
+    if has_blank_or_control(uri) {
+        problems.add_if(uri.iter().any(|c| is_space(*c)), Problem::StartLineSpace);
+        problems.add_if(uri.iter().any(|c| *c < b' ' && *c != b'\t'), Problem::RequestUri);
+    }
     Ok(StartLine::Request { method: &line[..end], uri })
 }
 

@@ -1,6 +1,6 @@
 //! The parts of a URI that name somebody (RFC 3261 §19.1, RFC 3966).
 
-use super::start_line::scheme;
+use super::text::find;
 
 /// What a URI says about whom it names. Slices of the URI, escapes kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -15,27 +15,40 @@ impl<'a> Uri<'a> {
     /// Reads a URI as it stands between angle brackets. Another scheme than sip, sips, tel names nobody.
     #[must_use]
     pub fn new(uri: &'a [u8]) -> Self {
-        let Some(name) = scheme(uri) else { return Self::default() };
-        let rest = &uri[name.len() + 1..];
-        if name.eq_ignore_ascii_case(b"sip") || name.eq_ignore_ascii_case(b"sips") {
-            let at = memchr::memchr(b'@', rest);
-            let user = at.map_or(&b""[..], |at| &rest[..at]);
-            let user = memchr::memchr(b':', user).map_or(user, |colon| &user[..colon]);
-            Self { user, host: host(&rest[at.map_or(0, |at| at + 1)..]) }
-        } else if name.eq_ignore_ascii_case(b"tel") {
-            let end = memchr::memchr2(b';', b'?', rest).unwrap_or(rest.len());
-            Self { user: &rest[..end], host: b"" }
-        } else {
-            Self::default()
+        let Some(first) = uri.first_chunk::<4>() else { return Self::default() };
+        match u32::from_be_bytes(*first) | 0x2020_2020 {
+            SIP => Self::sip(&uri[4..]),
+            SIPS if uri.get(4) == Some(&b':') => Self::sip(&uri[5..]),
+            TEL => Self { user: until(&uri[4..], [b';', b'?']), host: b"" },
+            _ => Self::default(),
         }
+    }
+
+    /// What follows `sip:`.
+    #[inline]
+    fn sip(rest: &'a [u8]) -> Self {
+        let Some(at) = find(rest, [b'@']) else { return Self { user: b"", host: host(rest) } };
+        Self { user: until(&rest[..at], [b':']), host: host(&rest[at + 1..]) }
     }
 }
 
+/// Up to the first byte that ends it.
+#[inline]
+fn until<const N: usize>(b: &[u8], ends: [u8; N]) -> &[u8] {
+    &b[..find(b, ends).unwrap_or(b.len())]
+}
+
+/// In small letters; a colon is one.
+const SIP: u32 = u32::from_be_bytes(*b"sip:");
+const SIPS: u32 = u32::from_be_bytes(*b"sips");
+const TEL: u32 = u32::from_be_bytes(*b"tel:");
+
 /// The host at the start of `host[:port][;parameters][?headers]`.
+#[inline]
 pub(crate) fn host(b: &[u8]) -> &[u8] {
-    let from = if b.first() == Some(&b'[') { memchr::memchr(b']', b).unwrap_or(0) } else { 0 };
-    let end = b[from..].iter().position(|c| matches!(c, b':' | b';' | b'?')).map_or(b.len(), |n| from + n);
-    &b[..end]
+    let bracket = if b.first() == Some(&b'[') { memchr::memchr(b']', b).unwrap_or(0) } else { 0 };
+    let rest = until(&b[bracket..], [b':', b';', b'?']);
+    &b[..bracket + rest.len()]
 }
 
 #[cfg(test)]
@@ -59,6 +72,8 @@ mod tests {
         assert_eq!(parts("sip:atlanta.com:5060"), ("", "atlanta.com"));
         assert_eq!(parts("sip:;transport=UDP"), ("", ""));
         assert_eq!(parts("sip:x@[2001"), ("x", "[2001"));
+        assert_eq!(parts("sIpS:x@y"), ("x", "y"));
+        assert_eq!(parts("si\u{1a}:x@y"), ("", ""));
     }
 
     #[test]

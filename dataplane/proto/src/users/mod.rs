@@ -101,10 +101,14 @@ impl Patterns {
     /// Whether a message is one of the users'.
     #[must_use]
     pub fn matches(&self, m: &Message<'_>) -> bool {
-        self.matches_parts(Uri { user: m.from.user, host: m.from.host })
-            || self.matches_parts(Uri { user: m.to.user, host: m.to.host })
-            || self.matches_uri(m.request_uri())
-            || (m.has_other_identities() && m.other_identities().any(|u| self.matches_uri(u)))
+        let from = Uri { user: m.from.user, host: m.from.host };
+        let to = Uri { user: m.to.user, host: m.to.host };
+        let request = Uri::new(m.request_uri());
+        self.matches_parts(from)
+            || self.matches_parts(to)
+            || (request != to && self.matches_parts(request))
+            || (m.has_other_identities()
+                && m.other_identities().map(Uri::new).any(|u| u != from && self.matches_parts(u)))
     }
 
     fn matches_parts(&self, uri: Uri<'_>) -> bool {

@@ -14,11 +14,21 @@ pub(super) fn service_prefix(b: &[u8]) -> usize {
     memchr::memrchr(b'#', &b[..run]).map_or(0, |hash| hash + 1)
 }
 
+/// Whether a user part is a number in its normal form already.
+#[inline]
+pub(super) fn is_normal(user: &[u8]) -> bool {
+    let digits = user.strip_prefix(b"+").unwrap_or(user);
+    !digits.is_empty() && digits.iter().all(u8::is_ascii_digit) && !user.starts_with(b"00")
+}
+
 /// The number that a user part is, in its normal form: digits, after `+` when it has that or `00`.
 ///
 /// `user` has its escapes decoded. `room` is written over; it is as long as `user` at least.
 #[inline]
 pub(super) fn normal<'a>(user: &[u8], room: &'a mut [u8]) -> Option<&'a [u8]> {
+    if user.first().is_some_and(u8::is_ascii_alphabetic) {
+        return None;
+    }
     let rest = &user[service_prefix(user)..];
     let mut len = 0;
     let mut digits = 0;

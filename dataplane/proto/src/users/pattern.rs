@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::glob::Glob;
-use super::number::{international, is_separator, normal, service_prefix};
+use super::number::{international, is_normal, is_separator, normal, service_prefix};
 use crate::sip::host;
 
 /// A pattern that cannot be one.
@@ -178,14 +178,15 @@ const ROOM: usize = 128;
 /// Calls `then` with both forms of a user part.
 #[inline]
 pub(super) fn with_forms<T>(user: &[u8], then: impl FnOnce(Forms<'_>) -> T) -> T {
-    if user.len() <= ROOM {
+    if is_normal(user) {
+        then(Forms { name: user, number: Some(user) })
+    } else if user.len() <= ROOM {
         forms(user, &mut [0; ROOM], &mut [0; ROOM], then)
     } else {
         forms(user, &mut vec![0; user.len()], &mut vec![0; user.len()], then)
     }
 }
 
-#[inline]
 fn forms<T>(user: &[u8], name: &mut [u8], number: &mut [u8], then: impl FnOnce(Forms<'_>) -> T) -> T {
     let (mut at, mut len) = (0, 0);
     while at < user.len() {
