@@ -5,10 +5,20 @@ from __future__ import annotations
 import subprocess
 import sys
 
-MAY_DIFFER = 10
 NOT_ASKED_FOR = {
-    # capture: the format or tunnel that is not decoded yet
+    "pcap-formats/pcpp-solaris.snoop": "the snoop file format",
+    "tunnels-vlan/ndpi-sip-in-gre-ppp.pcapng": "a GRE tunnel",
+    "voip-sip-tcp/sngrep-ipip-tcp.pcap": "an IP-in-IP tunnel",
 }
+DIFFERS = {
+    "sip-torture/rfc4475-udp.pcap": "the RFC itself agrees with us: 3.1.1.1 wsinv names users that tshark does not find, "
+    "3.1.2.4 scalar02 and 3.1.2.5 scalarlg hold numbers beyond 2**32, and the other five have damaged start lines, "
+    "which we keep and label while tshark shows no message",
+    "voip-sip-udp/snort-digium-t38-frag.pcap": "tcpdump -A shows the CSeq that we report for seven messages without one",
+    "hostile/ndpi-fuzz-sip.pcap": "fuzzed bytes: NUL and control characters within names, which tshark cuts or rewrites",
+}
+"""capture: why it differs from tshark's view, and who agrees with us (ten at most)"""
+FAULTS = ("hang", "traceback", "not json", "accounting open", "exit -")
 
 
 def test_every_capture(shared, root):
@@ -17,8 +27,7 @@ def test_every_capture(shared, root):
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=900, check=False)
     *lines, figure = done.stdout.splitlines()
     assert figure.endswith("captures equal"), done.stdout + done.stderr
-    for line in lines:
-        for word in ("hang", "traceback", "not json", "accounting open", "exit -", "no summary"):
-            assert word not in line, line
-    differing = [line for line in lines if line.split()[0] not in NOT_ASKED_FOR]
-    assert len(differing) <= MAY_DIFFER, done.stdout
+    assert not [line for line in lines for fault in FAULTS if fault in line], done.stdout
+    found = {line.split()[0] for line in lines}
+    assert len(DIFFERS) <= 10
+    assert found <= set(NOT_ASKED_FOR) | set(DIFFERS), done.stdout
