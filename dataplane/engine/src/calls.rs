@@ -353,11 +353,9 @@ impl Calls {
         for call in owners.as_slice() {
             self.give(v, frame, *call, class, now);
         }
-        if owners.is_empty() {
-            if self.selection.admits(class) {
-                self.media.wait(flow, frame, now, v.horizon());
-                v.hold(frame);
-            }
+        if owners.is_empty() && self.selection.admits(class) {
+            self.media.wait(flow, frame, now, v.horizon());
+            v.hold(frame);
         }
         if let Some(p) = packet.filter(|_| self.records) {
             let clock = self.clock(&owners, p.payload_type);
@@ -367,6 +365,7 @@ impl Calls {
                 timestamp: p.timestamp,
                 payload_type: p.payload_type,
                 bytes: u32::try_from(payload.len()).unwrap_or(u32::MAX),
+                first: payload.get(p.payload_offset).copied(),
             };
             self.media.count(flow, ssrc, a, clock);
             if !self.media.ended.is_empty() {
@@ -397,10 +396,11 @@ impl Calls {
         let named = calls.flat_map(|c| &c.codecs).find(|c| c.payload_type == payload_type);
         match named {
             Some(c) => {
-                let event = c.name.eq_ignore_ascii_case("telephone-event") || c.name.eq_ignore_ascii_case("CN");
+                let events = c.name.eq_ignore_ascii_case("telephone-event");
+                let noise = c.name.eq_ignore_ascii_case("CN");
                 // G.722's RTP clock is 8000 Hz whatever is said (RFC 3551 §4.5.2)
                 let rate = if c.name.eq_ignore_ascii_case("G722") { 8000 } else { c.rate };
-                Clock { rate, timed: !event }
+                Clock { rate, timed: !events && !noise, events }
             }
             None => rtp_profile(payload_type),
         }
@@ -555,7 +555,7 @@ fn rtp_profile(payload_type: u8) -> Clock {
         17 => (22_050, true),
         _ => (8_000, true),
     };
-    Clock { rate, timed }
+    Clock { rate, timed, events: false }
 }
 
 /// Encoding names of RFC 3551 §6, tables 4 and 5.

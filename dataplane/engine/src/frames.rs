@@ -15,8 +15,8 @@ impl FrameList {
     /// Adds a frame.
     #[inline]
     pub fn push(&mut self, frame: FrameNo) {
-        let delta = frame.wrapping_sub(self.last).cast_signed();
-        let mut zigzag = ((delta << 1) ^ (delta >> 63)).cast_unsigned();
+        let delta = frame.wrapping_sub(self.last) as i64;
+        let mut zigzag = ((delta << 1) ^ (delta >> 63)) as u64;
         while zigzag >= 0x80 {
             self.bytes.push((zigzag & 0x7f) as u8 | 0x80);
             zigzag >>= 7;

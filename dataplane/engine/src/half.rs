@@ -62,7 +62,7 @@ impl Half {
     }
 
     fn offset(&self, seq: u32) -> u64 {
-        self.next.wrapping_add_signed(i64::from(seq.wrapping_sub(self.next as u32).cast_signed()))
+        self.next.wrapping_add_signed(i64::from(seq.wrapping_sub(self.next as u32) as i32))
     }
 
     /// The other side acknowledged up to `seq`.

@@ -5,6 +5,8 @@
 //! call: from then on it takes only streams that were already its own. Packets without an owner wait with their flow:
 //! an SDP that comes later adopts them.
 
+use std::hash::{Hash, Hasher};
+
 use hashbrown::HashMap;
 use lc_wire::{Addr, Context};
 
@@ -43,7 +45,7 @@ pub struct End {
 }
 
 /// One direction between two endpoints.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FlowKey {
     /// VLANs around it.
     pub context: Context,
@@ -55,6 +57,16 @@ pub struct FlowKey {
     pub sport: u16,
     /// Receiver's port.
     pub dport: u16,
+}
+
+impl Hash for FlowKey {
+    /// Few words: this is done once a media packet.
+    #[inline]
+    fn hash<H: Hasher>(&self, h: &mut H) {
+        h.write_u128(self.src.0);
+        h.write_u128(self.dst.0);
+        h.write_u64(self.context ^ (u64::from(self.sport) << 48 | u64::from(self.dport) << 32));
+    }
 }
 
 impl FlowKey {
@@ -373,7 +385,7 @@ impl Media {
         let active = self.active(f.ends, rtcp);
         let known = f.ssrcs.contains(&seen.ssrc) && !f.owners.is_empty();
         let quiet = seen.now.saturating_sub(f.last);
-        let near = rtcp || seen.sequence.wrapping_sub(f.last_sequence).cast_signed().unsigned_abs() < 64;
+        let near = rtcp || (seen.sequence.wrapping_sub(f.last_sequence) as i16).unsigned_abs() < 64;
         let drains = known && f.owners.as_slice().iter().any(|c| self.drains(f.ends, *c));
         let keeps = drains && if active.is_empty() { quiet <= TAIL } else { quiet <= TAIL_CONTESTED && near };
         let owners = if keeps { f.owners } else { active };

@@ -4,6 +4,9 @@
 const WINDOW: u64 = 1024;
 const WORDS: usize = (WINDOW / 64) as usize;
 
+/// Digits remembered of a stream.
+const MAX_DIGITS: usize = 256;
+
 /// How a payload type counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Clock {
@@ -11,6 +14,8 @@ pub struct Clock {
     pub rate: u32,
     /// Whether timing counts: events (RFC 4733) and comfort noise do not.
     pub timed: bool,
+    /// Whether payloads are telephone events.
+    pub events: bool,
 }
 
 /// One packet's part in the statistics.
@@ -26,6 +31,8 @@ pub struct Arrival {
     pub payload_type: u8,
     /// UDP payload length, bytes.
     pub bytes: u32,
+    /// First byte of the payload: the code of a telephone event.
+    pub first: Option<u8>,
 }
 
 /// Statistics of one SSRC in one direction.
@@ -49,8 +56,11 @@ pub struct RtpStats {
     pub reordered: u64,
     /// Packets of events and comfort noise.
     pub events: u64,
+    /// DTMF digits pressed (RFC 4733 §3.2), one a change of the event's timestamp.
+    pub digits: String,
     /// Longest gap between two packets, ns.
     pub max_delta: u64,
+    event: Option<u32>,
     base: u64,
     max: u64,
     seen: [u64; WORDS],
@@ -77,7 +87,9 @@ impl RtpStats {
             duplicates: 0,
             reordered: 0,
             events: 0,
+            digits: String::new(),
             max_delta: 0,
+            event: None,
             base,
             max: base,
             seen: [0; WORDS],
@@ -103,11 +115,23 @@ impl RtpStats {
             self.timing(a, clock.rate);
         } else {
             self.events += 1;
+            if clock.events {
+                self.digit(a);
+            }
+        }
+    }
+
+    /// All packets of one event carry the timestamp of its beginning (RFC 4733 §2.2.1).
+    fn digit(&mut self, a: Arrival) {
+        let digit = a.first.and_then(|code| b"0123456789*#ABCD".get(usize::from(code)));
+        if let Some(digit) = digit.filter(|_| self.event != Some(a.timestamp) && self.digits.len() < MAX_DIGITS) {
+            self.digits.push(char::from(*digit));
+            self.event = Some(a.timestamp);
         }
     }
 
     fn sequence(&mut self, sequence: u16) {
-        let step = i64::from(sequence.wrapping_sub(self.max as u16).cast_signed());
+        let step = i64::from(sequence.wrapping_sub(self.max as u16) as i16);
         let ext = self.max.wrapping_add_signed(step);
         if ext > self.max {
             let ahead = ext - self.max;
@@ -143,7 +167,7 @@ impl RtpStats {
         }
         if let Some((ts, media)) = self.last {
             let arrival = (a.ts as i64 - ts as i64) as f64 * f64::from(rate) / 1e9;
-            let sent = f64::from(a.timestamp.wrapping_sub(media).cast_signed());
+            let sent = f64::from(a.timestamp.wrapping_sub(media) as i32);
             self.jitter += ((arrival - sent).abs() - self.jitter) / 16.0;
             self.jitter_max = self.jitter_max.max(self.jitter);
             self.jitter_sum += self.jitter;
@@ -161,13 +185,13 @@ impl RtpStats {
     /// Expected less received; negative where duplicates outnumber losses (RFC 3550 A.3).
     #[must_use]
     pub fn lost(&self) -> i64 {
-        self.expected().cast_signed() - self.packets.cast_signed()
+        self.expected() as i64 - self.packets as i64
     }
 
     /// Expected less distinct sequence numbers received.
     #[must_use]
     pub fn unique_lost(&self) -> i64 {
-        self.lost() + self.duplicates.cast_signed()
+        self.lost() + self.duplicates as i64
     }
 
     fn ms(&self, units: f64) -> f64 {
@@ -198,7 +222,7 @@ impl RtpStats {
 mod tests {
     use super::*;
 
-    const PCMU: Clock = Clock { rate: 8000, timed: true };
+    const PCMU: Clock = Clock { rate: 8000, timed: true, events: false };
 
     fn stream(packets: &[(u64, u16, u32)]) -> RtpStats {
         let at = |(ms, sequence, timestamp): (u64, u16, u32)| Arrival {
@@ -207,6 +231,7 @@ mod tests {
             timestamp,
             payload_type: 0,
             bytes: 172,
+            first: None,
         };
         let mut s = RtpStats::new(1, at(packets[0]), PCMU);
         packets[1..].iter().for_each(|p| s.arrive(at(*p), PCMU));
@@ -229,6 +254,24 @@ mod tests {
         ten.push((9, 3, 0));
         let s = stream(&ten);
         assert_eq!((s.lost(), s.unique_lost(), s.duplicates, s.reordered), (0, 1, 1, 0));
+    }
+
+    #[test]
+    fn digits_are_told_by_their_timestamps() {
+        let clock = Clock { rate: 8000, timed: false, events: true };
+        let press = |sequence, timestamp, code| Arrival {
+            ts: 0,
+            sequence,
+            timestamp,
+            payload_type: 101,
+            bytes: 16,
+            first: Some(code),
+        };
+        let mut s = RtpStats::new(1, press(1, 100, 5), clock);
+        for (sequence, timestamp, code) in [(2, 100, 5), (3, 900, 5), (4, 900, 5), (5, 1700, 11), (6, 2500, 40)] {
+            s.arrive(press(sequence, timestamp, code), clock);
+        }
+        assert_eq!((s.digits.as_str(), s.events), ("55#", 6));
     }
 
     #[test]

@@ -46,12 +46,12 @@ fn ends(d: &Bound<'_, PyDict>, e: &Ends) -> PyResult<()> {
     d.set_item("dport", e.dport)
 }
 
-/// One record.
-pub fn told<'py>(py: Python<'py>, told: &Told, names: &[String]) -> PyResult<Bound<'py, PyDict>> {
+/// One record; `digits`: whether DTMF digits are shown.
+pub fn told<'py>(py: Python<'py>, told: &Told, names: &[String], digits: bool) -> PyResult<Bound<'py, PyDict>> {
     match told {
         Told::Packet(p) => packet(py, p, names),
         Told::Record(Record::Sip(r)) => message(py, r, names),
-        Told::Record(Record::Stream(r)) => stream(py, r, names),
+        Told::Record(Record::Stream(r)) => stream(py, r, names, digits),
         Told::Record(Record::Call(r)) => call(py, r, names),
     }
 }
@@ -126,7 +126,7 @@ fn ns_to_ms(ns: u64) -> f64 {
     ms(ns as f64 / 1e6)
 }
 
-fn stream<'py>(py: Python<'py>, r: &StreamRecord, names: &[String]) -> PyResult<Bound<'py, PyDict>> {
+fn stream<'py>(py: Python<'py>, r: &StreamRecord, names: &[String], digits: bool) -> PyResult<Bound<'py, PyDict>> {
     let s = &r.stats;
     let d = head(py, "stream", s.end, names.get(usize::from(r.source)), r.frame)?;
     ends(&d, &r.ends)?;
@@ -147,6 +147,7 @@ fn stream<'py>(py: Python<'py>, r: &StreamRecord, names: &[String]) -> PyResult<
     d.set_item("max_jitter_ms", ms(s.max_jitter_ms()))?;
     d.set_item("mean_jitter_ms", ms(s.mean_jitter_ms()))?;
     d.set_item("max_delta_ms", ns_to_ms(s.max_delta))?;
+    d.set_item("dtmf", if digits { s.digits.clone() } else { "x".repeat(s.digits.len()) })?;
     d.set_item("events", s.events)?;
     Ok(d)
 }

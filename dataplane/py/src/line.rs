@@ -26,6 +26,7 @@ type Instructions = Vec<(u16, u8, u8, u32)>;
 #[pyclass(module = "lippycatd._dataplane", frozen)]
 pub struct Line {
     names: Vec<String>,
+    show_dtmf: bool,
     shared: Arc<Shared>,
     views: Vec<(String, SinkView)>,
     worker: Mutex<Option<Worker>>,
@@ -119,7 +120,6 @@ impl Line {
         records: Option<&str>,
         show_dtmf: bool,
     ) -> PyResult<Self> {
-        let _ = show_dtmf;
         let shared = Arc::new(Shared::default());
         let patterns = Patterns::compile_for(&users, backend(matcher)?).map_err(value)?;
         let ids = call_ids.into_iter().map(String::into_bytes);
@@ -154,7 +154,7 @@ impl Line {
         }
         let views = sinks.iter().map(|s| (s.name().to_owned(), s.view())).collect();
         let worker = py.detach(|| Worker::new(spec, sinks, Arc::clone(&shared)));
-        Ok(Self { names, shared, views, worker: Mutex::new(Some(worker)), thread: Mutex::new(None) })
+        Ok(Self { names, show_dtmf, shared, views, worker: Mutex::new(Some(worker)), thread: Mutex::new(None) })
     }
 
     /// Starts the worker. Raises RuntimeError the second time.
@@ -162,7 +162,7 @@ impl Line {
         let Some(worker) = held(&self.worker).take() else {
             return Err(PyRuntimeError::new_err("the line was started before"));
         };
-        let thread = std::thread::Builder::new().name("lc-line".into()).spawn(move || worker.run())?;
+        let thread = lc_io::thread::spawn("lc-line", move || worker.run())?;
         *held(&self.thread) = Some(thread);
         Ok(())
     }
@@ -178,7 +178,7 @@ impl Line {
         let told = py.detach(|| self.shared.take(max_records, Duration::from_millis(timeout_ms)));
         let list = PyList::empty(py);
         for t in &told {
-            list.append(convert::told(py, t, &self.names)?)?;
+            list.append(convert::told(py, t, &self.names, self.show_dtmf)?)?;
         }
         Ok(list)
     }

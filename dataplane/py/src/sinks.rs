@@ -36,7 +36,7 @@ pub enum Sink {
     /// A capture file.
     File { name: String, writer: Box<PcapWriter>, counters: Arc<Mutex<SinkCounters>>, shared: Arc<Shared> },
     /// A virtual interface.
-    Vif { name: String, tap: Option<Tap>, handle: VifHandle, shared: Arc<Shared> },
+    Vif { name: String, tap: Option<Box<Tap>>, handle: VifHandle, shared: Arc<Shared> },
 }
 
 impl Sink {
@@ -344,6 +344,6 @@ impl VifSink {
         let tap = held(&self.tap).take();
         let tap = tap.ok_or_else(|| PyValueError::new_err("the interface is closed, or another line has it"))?;
         let (name, handle) = (format!("vif:{}", self.name), self.handle.clone());
-        Ok(Sink::Vif { name, tap: Some(tap), handle, shared: Arc::clone(shared) })
+        Ok(Sink::Vif { name, tap: Some(Box::new(tap)), handle, shared: Arc::clone(shared) })
     }
 }
