@@ -14,7 +14,7 @@ DIFFERS = {
     "sip-torture/rfc4475-udp.pcap": "the RFC itself agrees with us: 3.1.1.1 wsinv names users that tshark does not "
     "find, 3.1.2.4 scalar02 and 3.1.2.5 scalarlg hold numbers beyond 2**32, and the other five have damaged start "
     "lines, which we keep and label while tshark shows no message",
-    "voip-sip-udp/snort-digium-t38-frag.pcap": "tcpdump -A shows the CSeq of seven messages that tshark has without one",
+    "voip-sip-udp/snort-digium-t38-frag.pcap": "tcpdump -A shows the CSeq of seven messages that tshark shows without",
     "hostile/ndpi-fuzz-sip.pcap": "fuzzed bytes: NUL and control characters within names, which tshark cuts or changes",
 }
 """capture: why it differs from tshark's view, and who agrees with us (ten at most)"""
