@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from typing import TextIO
 
 _LINE = ("in", "selected", "filtered", "held", "dropped")
-# A sink leaves these out by their nature; everything else that it drops was lost.
+# What a sink leaves out by its nature, and what the user wanted out; everything else that is dropped was lost.
 _BY_NATURE = frozenset({"short", "not_ip", "no_ethertype", "stopped"})
+_WANTED = frozenset({"line.count"})
 
 
 def summary(stats: dict[str, Any]) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def summary(stats: dict[str, Any]) -> dict[str, Any]:
 
 def lost(stats: dict[str, Any]) -> dict[str, int]:
     """What was dropped though it should have come through: `where.reason` → packets."""
-    found = {reason: count for reason, count in stats["dropped"].items() if count}
+    found = {reason: count for reason, count in stats["dropped"].items() if count and reason not in _WANTED}
     for name, sink in stats["sinks"].items():
         for reason, count in sink["dropped"].items():
             if count and reason not in _BY_NATURE:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +14,7 @@ from demo.live import Tcpdump
 from lippycatd.errors import PrivilegeError
 from lippycatd.sinks import vif
 
+ROOT = Path(__file__).resolve().parents[2]
 ETHERNET = bytes.fromhex("0200000000020200000000010800")
 UDP = bytes.fromhex("4500002000010000401100000a0000010a00000213c413c4000c0000")
 FRAME = ETHERNET + UDP
@@ -65,3 +69,20 @@ def test_the_interface_goes_with_its_opener(netns):
             subprocess.run(["ip", "-n", netns, "link", "show", "lc0"], capture_output=True, check=False).returncode == 0
         )
     assert subprocess.run(["ip", "-n", netns, "link"], capture_output=True, check=False).returncode != 0
+
+
+def test_a_namespace_that_is_removed_is_told(netns):
+    """A name that leads elsewhere would let writes succeed where no new reader looks."""
+    flags = ["-V", "--vif-netns", netns, "--vif-replay-timing", "--vif-startup-delay", "0", "--loop", "0"]
+    command = [Path(sys.executable).with_name("lippycat"), "sniff", "-r", ROOT / "captures" / "call-be.pcap", *flags]
+    run = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        assert "tcpdump -i lc0" in run.stderr.readline()
+        subprocess.run(["ip", "netns", "delete", netns], check=True)
+        told = run.stderr.readline()
+        run.send_signal(signal.SIGINT)
+        assert run.wait(20) == 1
+    finally:
+        run.kill()
+        run.communicate()
+    assert f"the namespace {netns} was removed or made anew" in told
