@@ -91,6 +91,11 @@ def _one(*path: str) -> Rows:
     return rows
 
 
+def _named(part: str) -> Rows:
+    """One row a name of a part of the snapshot."""
+    return lambda stats: (((name,), float(value)) for name, value in stats.get(part, {}).items())
+
+
 _COUNTER, _GAUGE = CounterMetricFamily, GaugeMetricFamily
 FAMILIES: tuple[Family, ...] = (
     Family(_COUNTER, "packets_in", "Packets read", ("source",), _source("in")),
@@ -112,16 +117,12 @@ FAMILIES: tuple[Family, ...] = (
     Family(_COUNTER, "calls", "Calls by the state they reached", ("state",), _states("calls", "total")),
     Family(_COUNTER, "sip_messages", "SIP messages", ("kind", "code"), _pairs("sip_messages")),
     Family(_GAUGE, "streams_active", "RTP streams that have not ended", (), _one("streams_active")),
-    Family(
-        _GAUGE,
-        "table_entries",
-        "Entries of a table",
-        ("table",),
-        lambda stats: (((name,), count) for name, count in stats.get("tables", {}).items()),
-    ),
+    Family(_GAUGE, "table_entries", "Entries of a table", ("table",), _named("tables")),
     Family(_COUNTER, "table_evictions", "Entries removed from a table", ("table", "reason"), _pairs("evictions")),
     Family(_GAUGE, "reassembly_streams", "TCP streams by state", ("state",), _states("reassembly", "streams")),
     Family(_GAUGE, "reassembly_bytes", "Bytes that wait for a gap to close", (), _one("reassembly", "bytes")),
+    Family(_GAUGE, "queue_depth", "Entries that wait in a queue", ("queue",), _named("queues")),
+    Family(_GAUGE, "worker_busy_ratio", "Share of a processor in use", ("worker",), _named("workers")),
     Family(_COUNTER, "decode_refusals", "Frames that a layer refused", ("layer", "reason"), _pairs("refusals")),
     Family(_COUNTER, "hold_missed_packets", "Expired packets whose call was selected later", (), _one("hold_missed")),
     Family(

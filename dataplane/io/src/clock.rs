@@ -19,6 +19,18 @@ pub fn now() -> u64 {
     START.get_or_init(Instant::now).elapsed().as_nanos() as u64
 }
 
+/// Nanoseconds of processor time that the calling thread has used; 0 where the system does not tell.
+#[must_use]
+pub fn thread_cpu() -> u64 {
+    #[cfg(target_os = "linux")]
+    {
+        let used = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        used.tv_sec as u64 * 1_000_000_000 + used.tv_nsec as u64
+    }
+    #[cfg(not(target_os = "linux"))]
+    0
+}
+
 /// Sleeps until a time of [`now`]; may return early.
 #[cfg(target_os = "linux")]
 pub fn sleep_until(deadline: u64) {

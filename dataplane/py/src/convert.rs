@@ -228,9 +228,11 @@ pub fn follow(py: Python<'_>, d: &Bound<'_, PyDict>, f: &Follow) -> PyResult<()>
     d.set_item("evictions", pairs(py, &f.evictions)?)?;
     d.set_item("refusals", pairs(py, &f.refusals)?)?;
     let reassembly = PyDict::new(py);
-    for (name, n) in [("sip", f.reassembly.0), ("other", f.reassembly.1), ("bytes", f.reassembly.2)] {
-        reassembly.set_item(name, n)?;
-    }
+    let streams = PyDict::new(py);
+    streams.set_item("sip", f.reassembly.0)?;
+    streams.set_item("other", f.reassembly.1)?;
+    reassembly.set_item("streams", streams)?;
+    reassembly.set_item("bytes", f.reassembly.2)?;
     d.set_item("reassembly", reassembly)?;
     d.set_item("hold_missed", f.missed)?;
     d.set_item("shared_segments", f.shared)

@@ -87,6 +87,8 @@ fn open(inputs: &[(String, i32)], shared: &Shared) -> PyResult<Merged> {
         let source = u16::try_from(source).map_err(value)?;
         match Input::open_file(file, name, source, &shared.stop) {
             Ok(input) => opened.push(input),
+            // one bad file does not keep the others from being read
+            Err(error) if inputs.len() > 1 => shared.damage(error.to_string()),
             Err(error) => return Err(value(error)),
         }
     }
@@ -142,6 +144,7 @@ impl Line {
             loops,
             count,
             startup_delay: Duration::from_nanos(startup_delay_ns),
+            sources: inputs.len(),
             inputs: open(&inputs, &shared)?,
         };
         let names = distinct(inputs.into_iter().map(|(name, _)| name));
@@ -209,9 +212,11 @@ impl Line {
         accounts.resize_with(self.names.len(), Default::default);
         let d = convert::accounts(py, &accounts, &self.names)?;
         convert::follow(py, &d, &snapshot.follow)?;
-        let (sinks, vifs) = (PyDict::new(py), PyDict::new(py));
+        let (sinks, vifs, queues) = (PyDict::new(py), PyDict::new(py), PyDict::new(py));
+        queues.set_item("records", self.shared.waiting())?;
         for (name, view) in &self.views {
             let (counters, vif) = view.read(py)?;
+            queues.set_item(name, counters.get_item("queued")?)?;
             sinks.set_item(name, counters)?;
             if let Some(vif) = vif {
                 vifs.set_item(name.trim_start_matches("vif:"), vif)?;
@@ -219,6 +224,10 @@ impl Line {
         }
         d.set_item("sinks", sinks)?;
         d.set_item("vif", vifs)?;
+        d.set_item("queues", queues)?;
+        let workers = PyDict::new(py);
+        workers.set_item("line", snapshot.busy)?;
+        d.set_item("workers", workers)?;
         Ok(d)
     }
 

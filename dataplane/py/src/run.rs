@@ -12,6 +12,7 @@ use lc_engine::frames::{Bitmap, FrameNo};
 use lc_engine::hold::Hold;
 use lc_engine::select::Selection;
 use lc_engine::verdict::{Decided, Marks};
+use lc_io::clock;
 use lc_io::merge::Merged;
 use lc_io::pcap_out::SourceDrops;
 use lc_wire::{LinkType, Packet, Refusal};
@@ -39,6 +40,8 @@ pub enum Records {
 pub struct Spec {
     /// Where frames come from.
     pub inputs: Merged,
+    /// Names of sources: `Packet::source` is below.
+    pub sources: usize,
     /// Programs by link type.
     pub filters: Vec<(LinkType, Program)>,
     /// What is asked for.
@@ -71,6 +74,8 @@ struct Out {
     packets: bool,
     left: Option<u64>,
     shared: Arc<Shared>,
+    /// Monotonic time and the thread's processor time at the last publishing.
+    clocks: (u64, u64),
 }
 
 impl Out {
@@ -102,7 +107,13 @@ impl Out {
     fn publish(&mut self) {
         self.sinks.iter_mut().for_each(Sink::publish);
         let accounts = self.accounts.clone();
-        self.shared.publish(|s| s.accounts = accounts);
+        let clocks = (clock::now(), clock::thread_cpu());
+        let (wall, cpu) = (clocks.0 - self.clocks.0, clocks.1.saturating_sub(self.clocks.1));
+        self.clocks = clocks;
+        self.shared.publish(|s| {
+            s.accounts = accounts;
+            s.busy = (cpu as f64 / wall.max(1) as f64).min(1.0);
+        });
     }
 
     fn flush(&mut self) {
@@ -130,15 +141,16 @@ pub struct Worker {
 impl Worker {
     /// Ready to run.
     pub fn new(spec: Spec, sinks: Vec<Sink>, shared: Arc<Shared>) -> Self {
-        let accounts = vec![Account::default(); spec.inputs.inputs().len()];
+        let accounts = vec![Account::default(); spec.sources];
         let left = (spec.count > 0).then_some(spec.count);
         let packets = spec.records == Records::Packet;
-        let out = Out { sinks, accounts, packets, left, shared: Arc::clone(&shared) };
+        let out = Out { sinks, accounts, packets, left, shared: Arc::clone(&shared), clocks: (0, 0) };
         Self { spec, out, shared, published: Instant::now(), refused_links: Vec::new() }
     }
 
     /// Reads all input, closes the sinks, and says so.
     pub fn run(mut self) {
+        self.out.clocks = (clock::now(), clock::thread_cpu());
         let follows = self.spec.voip || !self.spec.selection.keeps_all();
         if !follows {
             self.straight();

@@ -36,6 +36,8 @@ pub struct Snapshot {
     pub accounts: Vec<Account>,
     /// The follower's counters.
     pub follow: Follow,
+    /// Share of a processor that the worker used since the last snapshot but one, 0 to 1.
+    pub busy: f64,
 }
 
 /// Counters and levels of the follower.
@@ -111,6 +113,11 @@ impl Shared {
     /// Counters as of the last batch.
     pub fn snapshot(&self) -> Snapshot {
         lock(&self.snapshot).clone()
+    }
+
+    /// Records that wait for Python.
+    pub fn waiting(&self) -> usize {
+        lock(&self.records).len()
     }
 
     /// Hands records over; waits while Python has not taken the earlier ones (law 2).
