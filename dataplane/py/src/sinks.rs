@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -22,13 +21,20 @@ fn held<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// A descriptor of our own for what Python opened; Python's stays Python's.
+#[cfg(unix)]
 pub fn file_of(fd: i32) -> PyResult<File> {
     if fd < 0 {
         return Err(PyValueError::new_err(format!("{fd} is no file descriptor")));
     }
     // SAFETY: the descriptor is borrowed only for the duplication; a closed one gives EBADF.
-    let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
+    let borrowed = unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) };
     Ok(borrowed.try_clone_to_owned().map(File::from)?)
+}
+
+/// Not on this system: Python's descriptors are none of its handles.
+#[cfg(not(unix))]
+pub fn file_of(_: i32) -> PyResult<File> {
+    Err(PyOSError::new_err("captures are read on Unix systems only; use WSL2 or a container"))
 }
 
 /// One sink of a line, owned by its worker.
