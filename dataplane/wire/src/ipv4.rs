@@ -1,7 +1,7 @@
 //! IPv4 (RFC 791).
 
 use crate::addr::Addr;
-use crate::decode::{Fragment, Ip};
+use crate::ip::{Fragment, Ip};
 use crate::refusal::Refusal;
 
 /// Minimum header length, bytes.

@@ -1,7 +1,7 @@
 //! IPv6 (RFC 8200) with its extension headers.
 
 use crate::addr::Addr;
-use crate::decode::{Fragment, Ip};
+use crate::ip::{Fragment, Ip};
 use crate::refusal::Refusal;
 
 /// Fixed header length, bytes.

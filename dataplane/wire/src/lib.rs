@@ -8,6 +8,7 @@ pub mod addr;
 pub mod capture;
 pub mod decode;
 pub mod ethernet;
+pub mod ip;
 pub mod ipv4;
 pub mod ipv6;
 pub mod link;
@@ -19,5 +20,6 @@ pub mod udp;
 
 pub use addr::Addr;
 pub use capture::{LinkType, Packet};
-pub use decode::{decode, ip_offset, Context, Fragment, Ip};
+pub use decode::{decode, ip_offset};
+pub use ip::{Context, Fragment, Ip};
 pub use refusal::Refusal;
