@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -13,6 +15,7 @@ from pathlib import Path
 
 from demo.live import Tcpdump, device_is_up, end, wait_for
 
+LAUNCH = Path(__file__).resolve().parent / "launch.py"
 Place = Callable[[], AbstractContextManager[None]]
 
 
@@ -69,6 +72,29 @@ class Result:
         return out
 
 
+@contextmanager
+def launched(command: Sequence[str]) -> Iterator[tuple[subprocess.Popen[bytes], Callable[[], dict[str, float]]]]:
+    """A command under launch.py, and what gives its figures once it has ended."""
+    reading, writing = os.pipe()
+    launcher = [sys.executable, "-I", "-S", str(LAUNCH), str(writing), *command]
+    try:
+        process = subprocess.Popen(
+            launcher,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            pass_fds=[writing],
+        )
+    finally:
+        os.close(writing)
+
+    def figures() -> dict[str, float]:
+        with os.fdopen(reading) as told:
+            return dict(json.loads(told.read()))
+
+    yield process, figures
+
+
 def once(command: Sequence[str], row: Row) -> Run:
     """One run of a command in the row's place.
 
@@ -77,16 +103,16 @@ def once(command: Sequence[str], row: Row) -> Run:
     """
     with row.place():
         began = time.monotonic()
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        with row.beside(process) if row.beside else nullcontext():
-            assert process.stderr is not None
-            told = process.stderr.read()
-            _, status, used = os.wait4(process.pid, 0)
-        wall = time.monotonic() - began
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode not in row.allowed:
-        raise RuntimeError(f"exit {process.returncode}: {told.decode(errors='replace').strip()[-300:]}")
-    return Run(wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+        with launched(command) as (process, figures):
+            with row.beside(process) if row.beside else nullcontext():
+                assert process.stderr is not None
+                told = process.stderr.read()
+                process.wait()
+            wall = time.monotonic() - began
+            found = figures()
+    if found["status"] not in row.allowed:
+        raise RuntimeError(f"exit {found['status']}: {told.decode(errors='replace').strip()[-300:]}")
+    return Run(wall, found["cpu"], found["mib"])
 
 
 def control() -> float:

@@ -60,6 +60,24 @@ def lippycat_rows(capture: Capture, empty: Path, scratch: Path, *, root: bool) -
     return rows
 
 
+def whole_call_rows(capture: Capture, empty: Path, scratch: Path, *, root: bool) -> list[Row]:
+    """The file of overlapping calls whose truth is known: one user's calls, to a file and also to a TAP."""
+    chosen = ["--sipuser", capture.tenth]
+    sinks = {"to a file": ["-w", str(scratch / "calls-out.pcap")]}
+    if root:
+        sinks["to a TAP"] = onto()
+        sinks["to both"] = sinks["to a file"] + onto()
+    return [
+        Row(
+            f"lippycat: one user's 80 calls of 2000, {name}",
+            sniff(capture.path, *chosen, *options),
+            capture.packets,
+            sniff(empty, *chosen, *options),
+        )
+        for name, options in sinks.items()
+    ]
+
+
 def peer_rows(capture: Capture, empty: Path, scratch: Path, *, root: bool) -> list[Row]:
     """The peers that are installed here."""
     path, out = str(capture.path), str(scratch / "peer.pcap")

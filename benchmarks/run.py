@@ -23,39 +23,48 @@ from captures import files
 from captures.large import write_large
 
 RESULTS = Path(__file__).resolve().parent / "results"
-EXAMPLES = {"lc-io": ("bench_read", "bench_write", "bench_tap"), "lc-proto": ("bench_sip",)}
-"""the loops of the core alone: crate and example"""
+EXAMPLES = (
+    ("lc-io", "bench_read", ["{capture}"]),
+    ("lc-io", "bench_write", ["{capture}", "{scratch}"]),
+    ("lc-io", "bench_tap", ["{capture}"]),
+    ("lc-io", "bench_replay", []),
+    ("lc-proto", "bench_sip", []),
+)
+"""the loops of the core alone: crate, example, arguments"""
+TOOLS = Path(os.environ.get("LIPPYCAT_SHARED", rows.ROOT.parent / "shared")) / "tools"
+CALLS = "--calls 2000 --rtp-packets 400 --seed 11 --start-window 4 --target-calls 80 --reinvite 8 --rtp-first 5"
 
 
-def packets_of(path: Path) -> int:
-    """How many packets capinfos counts."""
-    told = subprocess.run(["capinfos", "-T", "-M", "-c", "-r", str(path)], check=True, capture_output=True, text=True)
-    return int(told.stdout.split()[-1])
+def make_calls(scratch: Path) -> rows.Capture:
+    """The file of overlapping calls with known truth, by tools/gen_calls.py."""
+    path = scratch / "calls.pcap"
+    command = [sys.executable, str(TOOLS / "gen_calls.py"), "-o", str(path), "--quiet", *CALLS.split()]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return rows.Capture(path, packets_of(path), "+4930555000777")
 
 
 def make_capture(scratch: Path, calls: int, seconds: float) -> tuple[rows.Capture, str]:
     """The capture, and how it was made."""
-    shared = Path(os.environ.get("LIPPYCAT_SHARED", rows.ROOT.parent / "shared")) / "tools" / "gen_mix.py"
     path = scratch / "bench.pcap"
-    if shared.exists():
+    if TOOLS.exists():
         arguments = [str(calls), f"{seconds:g}", str(calls * 10)]
-        subprocess.run([sys.executable, str(shared), str(path), *arguments], check=True, stdout=subprocess.DEVNULL)
+        command = [sys.executable, str(TOOLS / "gen_mix.py"), str(path), *arguments]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         return rows.Capture(path, packets_of(path), "*5"), "gen_mix.py " + " ".join(arguments)
     write_large(path, calls, seconds)
     return rows.Capture(path, packets_of(path), "alice"), f"captures.make --big {calls} --seconds {seconds:g}"
 
 
-def core(capture: rows.Capture) -> str:
+def core(scratch: Path, capture: rows.Capture) -> str:
     """What the loops of the core alone print."""
     out = []
-    for crate, examples in EXAMPLES.items():
-        for example in examples:
-            if not (rows.ROOT / "dataplane" / crate.removeprefix("lc-") / "examples" / f"{example}.rs").exists():
-                continue
-            command = ["cargo", "run", "-q", "--release", "--manifest-path", "dataplane/Cargo.toml", "-p", crate]
-            command += ["--example", example, "--", str(capture.path)]
-            done = subprocess.run(command, cwd=rows.ROOT, capture_output=True, text=True, check=False)
-            out.append(f"$ {example} bench.pcap\n{done.stdout}{done.stderr if done.returncode else ''}")
+    for crate, example, arguments in EXAMPLES:
+        command = ["cargo", "run", "-q", "--release", "--locked", "--manifest-path", "dataplane/Cargo.toml"]
+        command += ["-p", crate, "--example", example, "--"]
+        given = [part.format(capture=capture.path, scratch=scratch) for part in arguments]
+        done = subprocess.run([*command, *given], cwd=rows.ROOT, capture_output=True, text=True, check=False)
+        shown = [Path(part).name for part in given]
+        out.append(f"$ {' '.join([example, *shown])}\n{done.stdout}{done.stderr if done.returncode else ''}")
     return "\n".join(out)
 
 
@@ -105,10 +114,12 @@ def main() -> int:
         empty = scratch / "empty.pcap"
         empty.write_bytes(files.pcap([]))
         every = rows.lippycat_rows(capture, empty, scratch, root=root)
+        if TOOLS.exists():
+            every += rows.whole_call_rows(make_calls(scratch), empty, scratch, root=root)
         every += rows.peer_rows(capture, empty, scratch, root=root)
         chosen = [row for row in every if given.only in row.name]
         results, loop = measure(chosen, given.times)
-        alone = "" if given.only else core(capture)
+        alone = "" if given.only else core(scratch, capture)
     today = dt.datetime.now(tz=dt.UTC).date().isoformat()
     about = {**machine(), "capture": f"{made}: {capture.packets} packets", "runs": str(given.times)}
     about["control loop"] = f"{min(loop):.3f} to {max(loop):.3f} CPU s"

@@ -46,6 +46,7 @@ missing() {
     present nft nftables
     present ps procps
     present zstd zstd
+    [ -e /etc/services ] || echo netbase
     [ -e /usr/include/pcap.h ] || echo libpcap-dev
     [ -e /usr/include/sys/capability.h ] || echo libcap-dev
     [ -e /etc/ssl/certs/ca-certificates.crt ] || echo ca-certificates

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import resource
 import signal
 import subprocess
 import sys
@@ -13,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.measure import launched
 from captures import files
 from demo.live import SETTLE, DemoError, Tcpdump, device_is_up, end, finished, free_port, page, parse_metrics, wait_for
 
@@ -120,28 +119,22 @@ def onto_device(start, tmp_path):
 
 @dataclass
 class Measured:
-    """One finished run with what it used: CPU seconds (user and system) and the peak of its memory."""
+    """One finished run with what it used: CPU seconds (user and system) and its peak of memory, in MiB."""
 
-    status: int
     told: str
+    status: int
     cpu: float
     mib: float
 
 
 @pytest.fixture
-def measured(tmp_path):
-    """Run lippycat to its end and measure it alone (os.wait4); what a helper uses is not in it."""
+def measured():
+    """Run lippycat to its end and measure it alone; what a helper uses is not in it."""
 
     def run(*arguments):
-        err = tmp_path / "measured.err"
-        with err.open("w") as stderr:
-            process = subprocess.Popen(
-                [str(LIPPYCAT), *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr
-            )
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        assert isinstance(used, resource.struct_rusage)
-        return Measured(process.returncode, err.read_text(), used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+        with launched([str(LIPPYCAT), *map(str, arguments)]) as (process, figures):
+            told = process.communicate()[1]
+            return Measured(told=told.decode(), **figures())
 
     return run
 
