@@ -35,6 +35,12 @@ TOOLS = Path(os.environ.get("LIPPYCAT_SHARED", rows.ROOT.parent / "shared")) / "
 CALLS = "--calls 2000 --rtp-packets 400 --seed 11 --start-window 4 --target-calls 80 --reinvite 8 --rtp-first 5"
 
 
+def packets_of(path: Path) -> int:
+    """How many packets capinfos counts."""
+    told = subprocess.run(["capinfos", "-T", "-M", "-c", "-r", str(path)], check=True, capture_output=True, text=True)
+    return int(told.stdout.split()[-1])
+
+
 def make_calls(scratch: Path) -> rows.Capture:
     """The file of overlapping calls with known truth, by tools/gen_calls.py."""
     path = scratch / "calls.pcap"
