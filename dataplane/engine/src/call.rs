@@ -99,17 +99,22 @@ pub struct Codec {
     pub rate: u32,
 }
 
-/// One entry of the call table.
+/// One entry of the call table. What every packet touches stands first, together.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Call {
-    /// Call-ID, as written.
-    pub id: Box<[u8]>,
+    /// Frames.
+    pub packets: u64,
+    /// Packet time of its last frame, ns.
+    pub last: u64,
     /// Whether it was asked for.
     pub selected: bool,
     /// How it stands.
     pub state: State,
     /// Its frames, while it is not selected.
     pub waiting: Waiting,
+    /// Call-ID, as written.
+    pub id: Box<[u8]>,
     /// Records of it, while it is not selected.
     pub records: Vec<Record>,
     /// TCP connections that carried it.
@@ -124,10 +129,6 @@ pub struct Call {
     pub users: [Box<[u8]>; 2],
     /// Source and number of its first frame.
     pub first: (u16, u64),
-    /// Frames.
-    pub packets: u64,
-    /// Packet time of its last frame, ns.
-    pub last: u64,
     /// First INVITE, first 18x, first 2xx, end: packet times, ns.
     pub times: [Option<u64>; 4],
     /// Final status of the INVITE.

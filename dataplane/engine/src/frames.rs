@@ -60,10 +60,11 @@ impl FrameList {
 
 /// Frames that wait for a decision, in two generations: what is older than two horizons is forgotten, and counted.
 #[derive(Default, Debug)]
+#[repr(C)]
 pub struct Waiting {
-    old: FrameList,
     new: FrameList,
     since: u64,
+    old: FrameList,
     /// How many were forgotten.
     pub forgotten: u32,
 }
