@@ -128,12 +128,16 @@ impl Defragmenter {
         }
         if !self.table.contains_key(&key) {
             self.generation = self.generation.wrapping_add(1);
+            if self.order.len() > 4 * MAX_DATAGRAMS {
+                let table = &self.table;
+                self.order.retain(|(key, generation, _)| table.get(key).is_some_and(|d| d.generation == *generation));
+            }
             self.order.push_back((key, self.generation, now));
             let fresh = Datagram { protocol: ip.protocol, generation: self.generation, ..Datagram::default() };
             self.table.insert(key, fresh);
         }
         let Some(d) = self.table.get_mut(&key) else { return Pushed::Refused("size") };
-        if d.seen.len() >= MAX_FRAGMENTS {
+        if d.seen.len().max(d.frames.len()) >= MAX_FRAGMENTS {
             return Pushed::Refused("too_many");
         }
         d.frames.push(id);

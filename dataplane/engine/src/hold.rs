@@ -11,6 +11,8 @@ use crate::verdict::Verdicts;
 
 /// How long a frame that waits for the rest of its message keeps later ones back, ns of packet time.
 pub const BLOCK: u64 = 1_000_000_000;
+/// Frames remembered that went out while another owner had them in its list.
+const MAX_OUT: usize = 1 << 20;
 /// What a held frame costs beside its bytes.
 const OVERHEAD: usize = 96;
 
@@ -130,6 +132,10 @@ impl Hold {
             self.held.resize(source + 1, 0);
         }
         self.held[source] += 1;
+        if self.arrival.len() > 2 * self.frames.len() + 1024 {
+            let frames = &self.frames;
+            self.arrival.retain(|(frame, _)| frames.contains_key(frame));
+        }
         self.arrival.push_back((frame, packet.ts));
         let held = Held {
             ts: packet.ts,
@@ -182,7 +188,7 @@ impl Hold {
     /// Lets go of what is too old or too much; unblocks what kept others back too long.
     fn expire(&mut self, now: u64) {
         while let Some((frame, ts)) = self.out_order.front().copied() {
-            if now.saturating_sub(ts) <= 2 * self.time {
+            if now.saturating_sub(ts) <= self.time.saturating_mul(2) && self.out_order.len() <= MAX_OUT {
                 break;
             }
             self.out.remove(&frame);
@@ -200,7 +206,12 @@ impl Hold {
             let over = now.saturating_sub(ts) > self.time || self.used > self.bytes;
             match state {
                 None => {}
-                Some(true) if over => self.blocking.retain(|b| *b > frame), // selected: it must go out now
+                Some(true) if over => {
+                    // selected: it must go out now
+                    while self.blocking.first().is_some_and(|b| *b <= frame) {
+                        self.blocking.pop_first();
+                    }
+                }
                 Some(false) if over => {
                     self.blocking.remove(&frame);
                     self.filter(frame);
