@@ -15,6 +15,10 @@ pub const MAX_LATE: usize = 256 << 10;
 const MAX_HISTORY: usize = 512;
 /// Frames that wait for their message.
 const MAX_SEGMENTS: usize = 4096;
+/// Bytes that those frames carry, repetitions included.
+const MAX_SPAN: usize = 4 * MAX_BUFFER;
+/// A larger buffer is given back once it is empty, bytes.
+const MAX_IDLE_BUFFER: usize = 16 << 10;
 /// Offsets start here, so that bytes before the first one seen have a place.
 const ORIGIN: u64 = 1 << 33;
 
@@ -41,7 +45,9 @@ pub struct Half {
     late: BTreeMap<u64, Vec<u8>>,
     late_bytes: usize,
     late_since: u64,
+    /// Sorted by `start`: what a message touches stands at the front.
     segments: VecDeque<Segment>,
+    span: usize,
     history: VecDeque<(u64, u64, Owner)>,
     /// Sequence number of its SYN.
     pub isn: Option<u32>,
@@ -89,8 +95,19 @@ impl Half {
         self.pending().len() + self.late_bytes
     }
 
-    /// Takes a segment. Gives the owners of what it repeats, and the segments that had to be dropped for the limit.
-    pub fn push(&mut self, seq: u32, payload: &[u8], id: FrameId, now: u64) -> (Vec<Owner>, Option<Segment>) {
+    /// Memory it takes beside its own size, about; bytes.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        self.buffer.capacity()
+            + self.late_bytes
+            + self.late.len() * 64
+            + self.segments.len() * std::mem::size_of::<Segment>()
+            + self.history.len() * std::mem::size_of::<(u64, u64, Owner)>()
+    }
+
+    /// Takes a segment. Gives the owners of what it repeats, whether the frame waits for its message, and the segments
+    /// that had to be dropped for the limits.
+    pub fn push(&mut self, seq: u32, payload: &[u8], id: FrameId, now: u64) -> (Vec<Owner>, bool, Vec<Segment>) {
         if !self.started {
             self.next = ORIGIN | u64::from(seq);
             self.started = true;
@@ -103,8 +120,11 @@ impl Half {
         } else {
             Vec::new()
         };
-        if end > front {
-            self.segments.push_back(Segment { start, end, id, mixed: [false; 2] });
+        let waits = end > front;
+        if waits {
+            let at = self.segments.partition_point(|s| s.start <= start);
+            self.segments.insert(at, Segment { start, end, id, mixed: [false; 2] });
+            self.span += payload.len();
         }
         if start > self.next {
             self.early(start, payload, now);
@@ -112,8 +132,13 @@ impl Half {
             self.append(start, payload);
             self.pull();
         }
-        let dropped = if self.segments.len() > MAX_SEGMENTS { self.segments.pop_front() } else { None };
-        (repeated, dropped)
+        let mut dropped = Vec::new();
+        while self.segments.len() > MAX_SEGMENTS || self.span > MAX_SPAN {
+            let Some(s) = self.segments.pop_front() else { break };
+            self.span -= (s.end - s.start) as usize;
+            dropped.push(s);
+        }
+        (repeated, waits, dropped)
     }
 
     fn append(&mut self, start: u64, payload: &[u8]) {
@@ -164,23 +189,42 @@ impl Half {
         all || age > 2_000_000_000 || self.late_bytes > MAX_LATE / 2 || (self.acked > *start && age > 200_000_000)
     }
 
-    /// Skips the hole: the caller has consumed what stands before it.
-    pub fn skip_hole(&mut self, now: u64) {
+    /// Skips the hole: the caller has consumed what stands before it. Gives segments all of whose bytes were skipped.
+    pub fn skip_hole(&mut self, now: u64) -> Vec<Segment> {
         if let Some(start) = self.late.first_key_value().map(|(s, _)| *s) {
             self.next = start;
             self.pull();
             self.late_since = now;
             self.at_start = false;
         }
+        let front = self.front();
+        self.take(front).into_iter().filter_map(|(s, done)| done.then_some(s)).collect()
     }
 
-    /// The first `len` pending bytes belong to `owner`. Gives every segment with bytes among them, and whether it is
-    /// done; and forgets them.
-    pub fn consume(&mut self, len: usize, owner: Owner) -> Vec<(Segment, bool)> {
+    /// The segments with bytes before `end`, and whether they have none behind it; those are forgotten.
+    fn take(&mut self, end: u64) -> Vec<(Segment, bool)> {
+        let touched = self.segments.partition_point(|s| s.start < end);
+        let touched: Vec<(Segment, bool)> = self.segments.drain(..touched).map(|s| (s, s.end <= end)).collect();
+        for (s, done) in touched.iter().rev() {
+            if *done {
+                self.span -= (s.end - s.start) as usize;
+            } else {
+                self.segments.push_front(*s);
+            }
+        }
+        touched
+    }
+
+    /// The first `len` pending bytes belong to `owner`, who is `selected` or not, or nobody's. Gives every segment with
+    /// bytes among them, and whether it is done; and forgets them.
+    pub fn consume(&mut self, len: usize, owner: Owner, selected: Option<bool>) -> Vec<(Segment, bool)> {
         let start = self.front();
         let end = start + len as u64;
         self.consumed += len;
         self.at_start = false;
+        if self.consumed == self.buffer.len() && self.buffer.capacity() > MAX_IDLE_BUFFER {
+            (self.buffer, self.consumed) = (Vec::new(), 0);
+        }
         match self.history.back_mut() {
             Some(last) if last.2 == owner && last.1 == start => last.1 = end,
             _ => self.history.push_back((start, end, owner)),
@@ -188,24 +232,20 @@ impl Half {
         if self.history.len() > MAX_HISTORY {
             self.history.pop_front();
         }
-        let touched = self.segments.iter().filter(|s| s.start < end && s.end > start);
-        let touched = touched.map(|s| (*s, s.end <= end)).collect();
-        self.segments.retain(|s| s.end > end);
-        touched
+        if let Some(selected) = selected {
+            let touched = self.segments.partition_point(|s| s.start < end);
+            self.segments.range_mut(..touched).for_each(|s| s.mixed[usize::from(selected)] = true);
+        }
+        self.take(end)
     }
 
-    /// Frames with bytes among the first `len` pending ones.
+    /// Frames with bytes among the first `len` pending ones, in the order they came.
     #[must_use]
     pub fn carriers(&self, len: usize) -> Vec<FrameId> {
-        let (start, end) = (self.front(), self.front() + len as u64);
-        self.segments.iter().filter(|s| s.start < end && s.end > start).map(|s| s.id).collect()
-    }
-
-    /// Notes in waiting segments that a selected (or unselected) call's bytes were found before `end` of the message.
-    pub fn mark(&mut self, frames: &[FrameId], selected: bool) {
-        for s in self.segments.iter_mut().filter(|s| frames.contains(&s.id)) {
-            s.mixed[usize::from(selected)] = true;
-        }
+        let end = self.front() + len as u64;
+        let mut frames: Vec<FrameId> = self.segments.iter().take_while(|s| s.start < end).map(|s| s.id).collect();
+        frames.sort_by_key(|id| id.frame);
+        frames
     }
 
     /// All that waits is given up.
@@ -215,6 +255,7 @@ impl Half {
         self.late.clear();
         self.late_bytes = 0;
         self.history.clear();
+        self.span = 0;
         self.segments.drain(..).collect()
     }
 }
@@ -236,7 +277,7 @@ mod tests {
         h.push(u32::MAX, b"bcdX", id(2), 0);
         assert_eq!(h.pending(), b"abcdXf");
         assert_eq!(h.carriers(2), [id(0), id(2)]);
-        let touched = h.consume(6, Owner::Connection);
+        let touched = h.consume(6, Owner::Connection, None);
         assert!(touched.iter().all(|(_, done)| *done) && touched.len() == 3);
         assert_eq!(h.push(0, b"cd", id(3), 0).0, [Owner::Connection]);
     }
@@ -249,7 +290,7 @@ mod tests {
         assert!(!h.gives_up(6, false) && h.gives_up(2_000_000_006, false));
         h.acknowledged(112);
         assert!(h.gives_up(300_000_000, false));
-        h.consume(2, Owner::None);
+        h.consume(2, Owner::None, None);
         h.skip_hole(9);
         assert_eq!(h.pending(), b"xy");
     }
@@ -258,7 +299,7 @@ mod tests {
     fn a_segment_of_two_messages_is_done_with_the_second() {
         let mut h = Half::default();
         h.push(0, b"aabb", id(0), 0);
-        assert!(!h.consume(2, Owner::None)[0].1);
-        assert!(h.consume(2, Owner::Connection)[0].1);
+        assert!(!h.consume(2, Owner::None, None)[0].1);
+        assert!(h.consume(2, Owner::Connection, None)[0].1);
     }
 }

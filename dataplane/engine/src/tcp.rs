@@ -4,6 +4,8 @@
 //! connection as a whole, so they are kept only while all its calls are selected; segments belong to the messages
 //! whose bytes they carry.
 
+use std::collections::VecDeque;
+
 use hashbrown::HashMap;
 use lc_proto::sip::{self, Framer, Framing};
 use lc_proto::websocket;
@@ -22,7 +24,7 @@ use crate::verdict::Verdicts;
 const SECOND: u64 = 1_000_000_000;
 /// Connections at once.
 pub const MAX_CONNECTIONS: usize = 200_000;
-/// Bytes held for all of them.
+/// Bytes held for all of them, with what is remembered of their segments.
 pub const MAX_BYTES: usize = 100 << 20;
 /// Bytes without SIP after which a connection seen from its middle is given up.
 const MAX_SKIPPED: usize = 16 << 10;
@@ -59,6 +61,8 @@ struct Connection {
     closed: bool,
     /// Which side's SYN waits for the last part of the handshake.
     opener: Option<usize>,
+    /// Its part in the levels of the table.
+    levels: [usize; 4],
 }
 
 /// Where a segment was seen.
@@ -79,6 +83,10 @@ pub struct Place<'a> {
 pub struct Connections {
     table: Slab<Connection>,
     by_ends: HashMap<(End, End), Ref>,
+    /// Each connection with its last packet's time when it was put here: the next one to go stands first.
+    order: VecDeque<(Ref, u64)>,
+    /// Connections that carry SIP, others, bytes held, memory taken.
+    levels: [usize; 4],
     swept: u64,
     /// Connections forgotten for the limit and for their age, holes in streams, buffers given up.
     pub evicted: [u64; 4],
@@ -102,14 +110,34 @@ impl Connections {
     /// (connections that carry SIP, others, bytes held).
     #[must_use]
     pub fn levels(&self) -> (u64, u64, u64) {
-        let mut levels = (0, 0, 0);
-        for (_, c) in self.table.iter() {
-            let sip = matches!(c.mode, Mode::Sip | Mode::WebSocket);
-            levels.0 += u64::from(sip);
-            levels.1 += u64::from(!sip);
-            levels.2 += c.halves.iter().map(|h| h.held() as u64).sum::<u64>();
+        let [sip, other, held, _] = self.levels.map(|n| n as u64);
+        (sip, other, held)
+    }
+
+    /// Brings the levels up to date with a connection that changed.
+    fn weigh(&mut self, conn: Ref) {
+        if let Some(c) = self.table.get_mut(conn) {
+            let (old, new) = (c.levels, c.weigh());
+            c.levels = new;
+            for (level, (old, new)) in self.levels.iter_mut().zip(old.into_iter().zip(new)) {
+                *level = *level + new - old;
+            }
         }
-        levels
+    }
+
+    /// Forgets the connection that was quiet for longest.
+    fn evict(&mut self, v: &mut impl Verdicts, calls: &mut Calls) {
+        while let Some((conn, last)) = self.order.pop_front() {
+            match self.table.get(conn).map(|c| c.last) {
+                None => {}
+                Some(now) if now > last => self.order.push_back((conn, now)),
+                Some(_) => {
+                    self.evicted[0] += 1;
+                    self.remove(v, calls, conn);
+                    return;
+                }
+            }
+        }
     }
 
     /// Takes one segment.
@@ -155,14 +183,16 @@ impl Connections {
 
     fn open(&mut self, v: &mut impl Verdicts, calls: &mut Calls, key: (End, End), now: u64) -> Ref {
         if self.table.len() >= MAX_CONNECTIONS {
-            let oldest = self.table.iter().min_by_key(|(_, c)| c.last).map(|(at, _)| at);
-            if let Some(at) = oldest {
-                self.evicted[0] += 1;
-                self.remove(v, calls, at);
-            }
+            self.evict(v, calls);
         }
         let at = self.table.insert(Connection::new(key, now));
         self.by_ends.insert(key, at);
+        if self.order.len() > 2 * self.table.len() + 64 {
+            let table = &self.table;
+            self.order.retain(|(conn, _)| table.get(*conn).is_some());
+        }
+        self.order.push_back((at, now));
+        self.weigh(at);
         at
     }
 
@@ -170,15 +200,14 @@ impl Connections {
         let Some(c) = self.table.get_mut(conn) else { return };
         for id in at.frames {
             v.block(id.frame);
-            let (repeated, dropped) = c.halves[side].push(t.seq, t.payload, *id, at.now);
+            let (repeated, waits, dropped) = c.halves[side].push(t.seq, t.payload, *id, at.now);
             let owners = dedup(repeated);
             for owner in &owners {
                 c.give(v, calls, id.frame, *owner, at.now);
             }
-            if let Some(d) = dropped {
-                v.unblock(d.id.frame);
-            }
-            if !c.halves[side].carriers(usize::MAX >> 1).contains(id) {
+            self.evicted[3] += dropped.len() as u64;
+            dropped.iter().for_each(|d| v.unblock(d.id.frame));
+            if !waits {
                 v.unblock(id.frame); // all of it was known
             }
         }
@@ -189,6 +218,10 @@ impl Connections {
             c.forget(v);
         }
         self.settle(v, calls);
+        self.weigh(conn);
+        while self.levels[3] > MAX_BYTES && !self.order.is_empty() {
+            self.evict(v, calls);
+        }
     }
 
     /// Calls that were selected since: their connections' own frames go with them.
@@ -216,21 +249,18 @@ impl Connections {
             self.evicted[1] += u64::from(self.table.get(at).is_some_and(|c| !c.closed));
             self.remove(v, calls, at);
         }
-        self.give_up_holes(v, calls, now, false);
-        if self.levels().2 > MAX_BYTES as u64 {
-            self.give_up_holes(v, calls, now, true);
-        }
+        self.give_up_holes(v, calls, now);
     }
 
-    fn give_up_holes(&mut self, v: &mut impl Verdicts, calls: &mut Calls, now: u64, all: bool) {
+    fn give_up_holes(&mut self, v: &mut impl Verdicts, calls: &mut Calls, now: u64) {
         let waiting: Vec<Ref> = self
             .table
             .iter()
-            .filter(|(_, c)| c.halves.iter().any(|h| h.gives_up(now, all)))
+            .filter(|(_, c)| c.halves.iter().any(|h| h.gives_up(now, false)))
             .map(|(at, _)| at)
             .collect();
         for conn in waiting {
-            self.catch_up(v, calls, conn, now, all);
+            self.catch_up(v, calls, conn, now, false);
         }
         self.settle(v, calls);
     }
@@ -241,6 +271,7 @@ impl Connections {
         let key = FlowKey { context: a.context, src: a.addr, dst: b.addr, sport: a.port, dport: b.port };
         let at = Place { key, frames: &[], now, source: 0 };
         Work { v, calls, conn, at, shared: &mut self.shared, evicted: &mut self.evicted }.catch_up(c, all);
+        self.weigh(conn);
     }
 
     /// A connection is forgotten: its calls get its handshake, in case they are selected later.
@@ -249,6 +280,9 @@ impl Connections {
         self.catch_up(v, calls, conn, now, true);
         self.settle(v, calls);
         let Some(mut c) = self.table.remove(conn) else { return };
+        for (level, part) in self.levels.iter_mut().zip(c.levels) {
+            *level -= part;
+        }
         if self.by_ends.get(&c.key) == Some(&conn) {
             self.by_ends.remove(&c.key);
         }
@@ -302,6 +336,7 @@ impl Connection {
             last: now,
             closed: false,
             opener: None,
+            levels: [0; 4],
         }
     }
 
@@ -366,6 +401,14 @@ impl Connection {
             Owner::Call(call) => calls.give(v, frame, call, Class::Sip, now),
             Owner::Connection => self.connection_frame(v, calls, frame, false, now),
         }
+    }
+
+    /// Its part in [`Connections::levels`].
+    fn weigh(&self) -> [usize; 4] {
+        let sip = matches!(self.mode, Mode::Sip | Mode::WebSocket);
+        let held = self.halves.iter().map(Half::held).sum();
+        let parts: usize = self.fragments.iter().map(Vec::capacity).sum();
+        [usize::from(sip), usize::from(!sip), held, parts + self.halves.iter().map(Half::weight).sum::<usize>()]
     }
 
     /// It carries nothing that is followed.
@@ -534,16 +577,11 @@ impl<V: Verdicts> Work<'_, V> {
             Owner::Selected => Some(true),
             Owner::None | Owner::Connection => None,
         };
-        for (mut segment, done) in c.halves[side].consume(len, owner) {
+        for (segment, done) in c.halves[side].consume(len, owner, selected) {
             c.give(self.v, self.calls, segment.id.frame, owner, self.at.now);
-            if let Some(selected) = selected {
-                segment.mixed[usize::from(selected)] = true;
-            }
             if done {
                 *self.shared += u64::from(segment.mixed == [true; 2]);
                 self.v.unblock(segment.id.frame);
-            } else if let Some(selected) = selected {
-                c.halves[side].mark(&[segment.id], selected);
             }
         }
     }
@@ -554,7 +592,7 @@ impl<V: Verdicts> Work<'_, V> {
             while c.mode != Mode::Other && c.halves[side].gives_up(self.at.now, all) {
                 self.evicted[2] += 1;
                 self.broken(c, side);
-                c.halves[side].skip_hole(self.at.now);
+                c.halves[side].skip_hole(self.at.now).iter().for_each(|s| self.v.unblock(s.id.frame));
                 self.read(c, side, false);
             }
             if all && !c.halves[side].pending().is_empty() {
