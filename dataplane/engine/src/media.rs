@@ -7,6 +7,8 @@
 
 use std::hash::{Hash, Hasher};
 
+use std::collections::VecDeque;
+
 use hashbrown::HashMap;
 use lc_wire::{Addr, Context};
 
@@ -29,9 +31,15 @@ const IDLE_ORPHAN: u64 = 30 * SECOND;
 const IDLE_OWNED: u64 = 600 * SECOND;
 /// Flows at once.
 pub const MAX_FLOWS: usize = 500_000;
+/// Endpoints at once.
+pub const MAX_ENDS: usize = 2 * MAX_FLOWS;
+/// RTP streams with statistics at once.
+pub const MAX_STREAMS: usize = 500_000;
 const MAX_CLAIMS: usize = 8;
 const MAX_FLOWS_OF_END: usize = 64;
 const MAX_STREAMS_OF_FLOW: usize = 32;
+/// Flows looked at to find one to forget at the limit.
+const MAX_LOOKS: usize = 16;
 
 /// An exact endpoint.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -155,7 +163,10 @@ struct Endpoint {
     end: End,
     version: u32,
     claims: Vec<Claim>,
+    /// The newest of its flows.
     flows: Vec<Ref>,
+    /// How many flows refer to it.
+    links: u32,
 }
 
 /// One direction between two endpoints with what was learned of it. What every packet touches stands first, on one
@@ -227,11 +238,16 @@ pub struct Media {
     by_end: HashMap<End, Ref>,
     flows: Slab<Flow>,
     by_flow: HashMap<FlowKey, Ref>,
+    /// Each flow with its last packet's time when it was put here.
+    order: VecDeque<(Ref, u64)>,
+    streams: usize,
+    /// Frames that wait for an owner no longer: their flow was forgotten at the limit.
+    pub let_go: Vec<FrameNo>,
     stamp: u64,
     swept: u64,
     /// Streams that ended since they were last taken.
     pub ended: Vec<Ended>,
-    /// Flows not followed for the limit, and flows forgotten for their age.
+    /// Flows, streams and endpoints not followed for the limits, and flows forgotten for their age.
     pub evicted: [u64; 2],
 }
 
@@ -246,13 +262,17 @@ impl Media {
         if let Some(at) = self.by_end.get(&end) {
             return *at;
         }
-        let at = self.ends.insert(Endpoint { end, version: 0, claims: Vec::new(), flows: Vec::new() });
+        let at = self.ends.insert(Endpoint { end, version: 0, claims: Vec::new(), flows: Vec::new(), links: 0 });
         self.by_end.insert(end, at);
         at
     }
 
-    /// A call claims an endpoint; `mine` are the endpoints it claims already.
-    pub fn claim(&mut self, end: End, call: Ref, how: How, mine: &[Ref], now: u64) -> Ref {
+    /// A call claims an endpoint; `mine` are the endpoints it claims already. None at the limit.
+    pub fn claim(&mut self, end: End, call: Ref, how: How, mine: &[Ref], now: u64) -> Option<Ref> {
+        if self.ends.len() >= MAX_ENDS && !self.by_end.contains_key(&end) {
+            self.evicted[0] += 1;
+            return None;
+        }
         let at = self.endpoint(end);
         self.stamp += 1;
         let claim = Claim { call, how, active: true, had_media: false, stamp: self.stamp, since: now };
@@ -263,7 +283,7 @@ impl Media {
             .filter(|c| (c.had_media || now.saturating_sub(c.since) > SHARE) && !self.share(c.call, mine, at))
             .map(|c| c.call)
             .collect();
-        let Some(e) = self.ends.get_mut(at) else { return at };
+        let e = self.ends.get_mut(at)?;
         e.version = e.version.wrapping_add(1);
         e.claims.iter_mut().filter(|c| drained.contains(&c.call)).for_each(|c| c.active = false);
         if let Some(c) = e.claims.iter_mut().find(|c| c.call == call) {
@@ -275,7 +295,7 @@ impl Media {
             }
             e.claims.push(claim);
         }
-        at
+        Some(at)
     }
 
     /// Whether `call` actively claims one of `mine` other than `but`.
@@ -315,7 +335,7 @@ impl Media {
     }
 
     fn tidy(&mut self, at: Ref) {
-        if self.ends.get(at).is_some_and(|e| e.claims.is_empty() && e.flows.is_empty()) {
+        if self.ends.get(at).is_some_and(|e| e.claims.is_empty() && e.links == 0) {
             if let Some(e) = self.ends.remove(at) {
                 self.by_end.remove(&e.end);
             }
@@ -330,7 +350,7 @@ impl Media {
         }
         if self.flows.len() >= MAX_FLOWS {
             self.evicted[0] += 1;
-            return None;
+            self.evict()?;
         }
         let ends = key.ends().map(|e| self.endpoint(e));
         let at = self.flows.insert(Flow {
@@ -349,15 +369,38 @@ impl Media {
             last_stream: 0,
         });
         self.by_flow.insert(key, at);
+        if self.order.len() > 2 * self.flows.len() + 64 {
+            let flows = &self.flows;
+            self.order.retain(|(flow, _)| flows.get(*flow).is_some());
+        }
+        self.order.push_back((at, now));
         for end in ends {
             if let Some(e) = self.ends.get_mut(end) {
                 if e.flows.len() >= MAX_FLOWS_OF_END {
                     e.flows.remove(0);
                 }
                 e.flows.push(at);
+                e.links += 1;
             }
         }
         Some(at)
+    }
+
+    /// Forgets a flow without an owner that was quiet for long, of the few that are next in turn.
+    fn evict(&mut self) -> Option<()> {
+        for _ in 0..MAX_LOOKS {
+            let (at, last) = self.order.pop_front()?;
+            match self.flows.get(at) {
+                None => {}
+                Some(f) if f.last > last || !f.owners.is_empty() => self.order.push_back((at, f.last)),
+                Some(_) => {
+                    let frames = self.remove(at);
+                    self.let_go.extend(frames);
+                    return Some(());
+                }
+            }
+        }
+        None
     }
 
     /// Whose packet it is; the flow remembers it.
@@ -500,7 +543,8 @@ impl Media {
         if f.streams.get(f.last_stream).is_none_or(|s| s.ssrc != ssrc) {
             match f.streams.iter().position(|s| s.ssrc == ssrc) {
                 Some(i) => f.last_stream = i,
-                None if f.streams.len() < MAX_STREAMS_OF_FLOW => {
+                None if f.streams.len() < MAX_STREAMS_OF_FLOW && self.streams < MAX_STREAMS => {
+                    self.streams += 1;
                     f.last_stream = f.streams.len();
                     f.streams.push(RtpStats::new(ssrc, a, clock));
                     return;
@@ -518,6 +562,7 @@ impl Media {
         if let Some(f) = self.flows.get_mut(at) {
             let (key, owners) = (f.key, f.owners);
             let streams = std::mem::take(&mut f.streams);
+            self.streams -= streams.len();
             self.ended.extend(streams.into_iter().map(|stats| Ended { key, owners, stats }));
         }
     }
@@ -559,6 +604,7 @@ impl Media {
         for end in f.ends {
             if let Some(e) = self.ends.get_mut(end) {
                 e.flows.retain(|r| *r != at);
+                e.links -= 1;
             }
             self.tidy(end);
         }
@@ -588,6 +634,10 @@ mod tests {
         FlowKey { context: 0, src: a.addr, dst: b.addr, sport: a.port, dport: b.port }
     }
 
+    fn claim(m: &mut Media, end: End, call: Ref, now: u64) -> Ref {
+        m.claim(end, call, How::Named, &[], now).unwrap()
+    }
+
     fn rtp(m: &mut Media, a: End, b: End, ssrc: u32, sequence: u16, now: u64) -> Vec<Ref> {
         let flow = m.flow(key(a, b), now).unwrap();
         m.packet(flow, Seen { kind: Kind::Rtp, ssrc, sequence, now }).as_slice().to_vec()
@@ -605,7 +655,7 @@ mod tests {
     #[test]
     fn the_next_owner_of_a_port_is_not_confused_with_the_last() {
         let (a, b, mut m) = (end(1, 4000), end(2, 5000), Media::default());
-        let (ea, eb) = (m.claim(a, X, How::Named, &[], 0), m.claim(b, X, How::Named, &[], 0));
+        let (ea, eb) = (claim(&mut m, a, X, 0), claim(&mut m, b, X, 0));
         assert_eq!(rtp(&mut m, a, b, 7, 1, 20 * MS), [X]);
         m.drain(ea, X);
         m.drain(eb, X);
@@ -621,7 +671,7 @@ mod tests {
         m.claim(a, X, How::Named, &[], 0);
         m.claim(b, X, How::Named, &[], 0);
         rtp(&mut m, a, b, 7, 1, 20 * MS);
-        let ea = m.claim(a, Y, How::Named, &[], 5000 * MS);
+        let ea = claim(&mut m, a, Y, 5000 * MS);
         m.claim(b, Y, How::Named, &[ea], 5200 * MS);
         assert_eq!(rtp(&mut m, a, b, 9, 1, 5300 * MS), [Y]);
     }
@@ -629,7 +679,7 @@ mod tests {
     #[test]
     fn two_legs_share_endpoints_that_both_name_before_media() {
         let (a, b, mut m) = (end(1, 4000), end(2, 5000), Media::default());
-        let ea = m.claim(a, X, How::Named, &[], 0);
+        let ea = claim(&mut m, a, X, 0);
         m.claim(a, Y, How::Named, &[], 10 * MS);
         m.claim(b, Y, How::Named, &[ea], 100 * MS);
         assert_eq!(rtp(&mut m, b, a, 7, 1, 105 * MS), [Y]); // media overtakes the second answer
@@ -655,7 +705,7 @@ mod tests {
         let flow = m.flow(key(a, b), 0).unwrap();
         assert_eq!(rtp(&mut m, a, b, 7, 1, 0), []);
         m.wait(flow, 33, 0, u64::MAX);
-        let eb = m.claim(b, X, How::Named, &[], 150 * MS);
+        let eb = claim(&mut m, b, X, 150 * MS);
         let adopted = m.adopt(&[eb], 150 * MS);
         assert_eq!((adopted[0].frames.as_slice(), adopted[0].owners.as_slice()), (&[33][..], &[X][..]));
         assert_eq!(rtp(&mut m, a, b, 7, 2, 160 * MS), [X]);

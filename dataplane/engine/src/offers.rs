@@ -14,6 +14,8 @@ use crate::slab::Ref;
 /// Claims of one call at once.
 pub const MAX_CLAIMS: usize = 64;
 const MAX_CODECS: usize = 64;
+/// Longest name of a codec that is remembered, characters.
+const MAX_CODEC_NAME: usize = 64;
 
 /// Hash of a few byte strings: tags, transactions, prints.
 #[must_use]
@@ -93,6 +95,7 @@ pub fn apply(media: &mut Media, call: &mut Call, said: &Said<'_>) -> Vec<Ref> {
         }
         ends.extend(m.candidates.iter().take(16).map(|(addr, port)| named((*addr).into(), *port)));
         ends.retain(|(e, _)| !e.addr.is_unspecified() && e.port != 0);
+        ends.truncate(MAX_CLAIMS.saturating_sub(claimed.len()));
         if ends.is_empty() {
             continue; // on hold by 0.0.0.0: the endpoints stay as they were
         }
@@ -108,6 +111,7 @@ pub fn apply(media: &mut Media, call: &mut Call, said: &Said<'_>) -> Vec<Ref> {
 }
 
 fn remember(call: &mut Call, payload_type: u8, name: &str, rate: u32) {
+    let name: String = name.chars().take(MAX_CODEC_NAME).collect();
     let codec = Codec { payload_type, name: name.into(), rate };
     if let Some(known) = call.codecs.iter_mut().find(|c| c.payload_type == payload_type) {
         *known = codec;
@@ -125,7 +129,7 @@ fn claim(
     how: How,
 ) -> Option<Ref> {
     let mine: Vec<Ref> = call.claims.iter().map(|c| c.at).collect();
-    let at = media.claim(end, said.call, how, &mine, said.now);
+    let at = media.claim(end, said.call, how, &mine, said.now)?;
     let implied = how == How::ImpliedRtcp;
     let same = |c: &&mut MediaClaim| c.side == said.side && c.line == line && c.end == end;
     if let Some(c) = call.claims.iter_mut().find(same) {
