@@ -135,6 +135,8 @@ pub struct Call {
     pub status: Option<u16>,
     /// Packet time of an unanswered BYE.
     pub bye: Option<u64>,
+    /// Packet time of its entry among the timers, ns.
+    pub timer: u64,
     invite: Option<u64>,
     dialogs: u32,
     seen: [u64; 12],
@@ -162,6 +164,7 @@ impl Call {
             times: [None; 4],
             status: None,
             bye: None,
+            timer: u64::MAX,
             invite: None,
             dialogs: 0,
             seen: [0; 12],
@@ -253,6 +256,21 @@ impl Call {
         Some(self.times[1]?.saturating_sub(self.invite?))
     }
 
+    /// Bytes of its names.
+    #[must_use]
+    pub fn names(&self) -> usize {
+        2 * self.id.len() + self.users[0].len() + self.users[1].len()
+    }
+
+    /// The deadline, when it has come to be before the timer: set the timer to it then.
+    pub fn sooner(&mut self) -> Option<u64> {
+        let deadline = self.deadline();
+        (deadline < self.timer).then(|| {
+            self.timer = deadline;
+            deadline
+        })
+    }
+
     /// When it is to be looked at again, packet time in ns.
     #[must_use]
     pub fn deadline(&self) -> u64 {
@@ -263,8 +281,8 @@ impl Call {
             State::Transaction => IDLE_OTHER,
         };
         match self.bye {
-            Some(bye) if self.state == State::Answered => bye + BYE_WAIT,
-            _ => self.last + idle,
+            Some(bye) if self.state == State::Answered => bye.saturating_add(BYE_WAIT),
+            _ => self.last.saturating_add(idle),
         }
     }
 }

@@ -23,6 +23,12 @@ use crate::verdict::Verdicts;
 pub const MAX_CALLS: usize = 500_000;
 /// Records of an undecided call.
 const MAX_RECORDS: usize = 512;
+/// Messages in the records of all undecided calls, bytes.
+const MAX_RECORD_BYTES: usize = 64 << 20;
+/// Call-IDs and users of all calls, bytes.
+const MAX_NAME_BYTES: usize = 128 << 20;
+/// Connections of a call that get what is theirs when it is selected.
+const MAX_CONNECTIONS: usize = 64;
 
 /// Whose bytes they are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -106,6 +112,8 @@ pub struct Calls {
     /// Counters.
     pub stats: CallStats,
     limit: usize,
+    record_bytes: usize,
+    name_bytes: usize,
 }
 
 impl Calls {
@@ -125,7 +133,15 @@ impl Calls {
             fresh: Vec::new(),
             stats: CallStats::default(),
             limit: MAX_CALLS,
+            record_bytes: 0,
+            name_bytes: 0,
         }
+    }
+
+    /// The same with another limit of calls at once, at least 1.
+    #[must_use]
+    pub fn limited(self, limit: usize) -> Self {
+        Self { limit: limit.max(1), ..self }
     }
 
     /// The selectors.
@@ -163,6 +179,9 @@ impl Calls {
         let Some(c) = self.table.get_mut(call) else { return false };
         let new = !c.connections.contains(&connection);
         if new {
+            if c.connections.len() >= MAX_CONNECTIONS {
+                c.connections.remove(0);
+            }
             c.connections.push(connection);
         }
         new
@@ -220,6 +239,7 @@ impl Calls {
         let status = status_of(&m).to_be_bytes();
         let again = c.again(print(&[start, &status, &cseq, m.cseq_method, m.branch, m.from.tag, m.to.tag]));
         let over = c.message(&m, again, sent);
+        self.timers.extend(c.sooner().map(|deadline| Reverse((deadline, call.slot, call.serial))));
         self.decide(v, call, &m);
         self.offers(v, call, &m, at, over);
         if self.records && self.selection.admits(Class::Sip) {
@@ -243,18 +263,34 @@ impl Calls {
         if let Some(call) = self.by_id.get(m.call_id) {
             return *call;
         }
-        while self.table.len() >= self.limit {
-            let Some(Reverse((_, slot, serial))) = self.timers.pop() else { break };
-            self.stats.evicted[0] += u64::from(self.table.get(Ref { slot, serial }).is_some());
-            self.end(v, Ref { slot, serial });
+        while self.table.len() >= self.limit || self.name_bytes > MAX_NAME_BYTES {
+            let Some(call) = self.due(u64::MAX) else { break };
+            self.stats.evicted[0] += 1;
+            self.end(v, call);
         }
         let first = (at.source, at.frames.first().map_or(0, |f| f.number));
         let call = self.table.insert(Call::new(m, first, at.ts));
         self.by_id.insert(m.call_id.into(), call);
-        if let Some(c) = self.table.get(call) {
-            self.timers.push(Reverse((c.deadline(), call.slot, call.serial)));
+        if let Some(c) = self.table.get_mut(call) {
+            self.name_bytes += c.names();
+            self.timers.extend(c.sooner().map(|deadline| Reverse((deadline, call.slot, call.serial))));
         }
         call
+    }
+
+    /// The call whose deadline comes first, if that is not after `now`; it has no timer then.
+    fn due(&mut self, now: u64) -> Option<Ref> {
+        while let Some(Reverse((timer, slot, serial))) = self.timers.peek().copied().filter(|t| t.0 .0 <= now) {
+            self.timers.pop();
+            let call = Ref { slot, serial };
+            let Some(c) = self.table.get_mut(call).filter(|c| c.timer == timer) else { continue };
+            c.timer = u64::MAX;
+            if c.deadline() <= timer {
+                return Some(call);
+            }
+            self.timers.extend(c.sooner().map(|deadline| Reverse((deadline, slot, serial))));
+        }
+        None
     }
 
     /// Selects the call when this message names what was asked for.
@@ -270,6 +306,7 @@ impl Calls {
             v.select(frame);
         }
         v.missed(u64::from(c.waiting.forgotten));
+        self.record_bytes -= c.records.iter().map(Record::weight).sum::<usize>();
         self.out.append(&mut c.records);
         self.fresh.push(call);
     }
@@ -322,7 +359,8 @@ impl Calls {
             self.out.push(record);
         } else if self.known.is_some() {
             // an earlier pass decided: never wanted
-        } else if c.records.len() < MAX_RECORDS {
+        } else if c.records.len() < MAX_RECORDS && self.record_bytes < MAX_RECORD_BYTES {
+            self.record_bytes += record.weight();
             c.records.push(record);
         } else {
             self.stats.records_lost += 1;
@@ -340,7 +378,9 @@ impl Calls {
         frame: FrameNo,
         now: u64,
     ) -> Owners {
-        let Some(flow) = self.media.flow(key, now) else { return Owners::default() };
+        let found = self.media.flow(key, now);
+        std::mem::take(&mut self.media.let_go).into_iter().for_each(|frame| v.release(frame));
+        let Some(flow) = found else { return Owners::default() };
         let (ssrc, sequence, packet) = match kind {
             Kind::Rtp => match rtp::parse(payload) {
                 Some(p) => (p.ssrc, p.sequence, Some(p)),
@@ -417,19 +457,11 @@ impl Calls {
 
     /// Packet time moved on: calls end, idle flows are forgotten.
     pub fn tick(&mut self, v: &mut impl Verdicts, now: u64) {
-        while let Some(Reverse((deadline, slot, serial))) = self.timers.peek().copied() {
-            if deadline > now {
-                break;
-            }
-            self.timers.pop();
-            let call = Ref { slot, serial };
+        while let Some(call) = self.due(now) {
             let Some(c) = self.table.get_mut(call) else { continue };
-            if c.deadline() > now {
-                self.timers.push(Reverse((c.deadline(), slot, serial)));
-            } else if c.bye.is_some() && c.state == State::Answered {
+            if c.bye.is_some() && c.state == State::Answered {
                 c.hung_up(now);
-                let deadline = c.deadline().max(now + 1);
-                self.timers.push(Reverse((deadline, slot, serial)));
+                self.timers.extend(c.sooner().map(|deadline| Reverse((deadline, call.slot, call.serial))));
                 self.drain(call);
             } else {
                 self.stats.evicted[1] += u64::from(!matches!(c.state, State::Ended | State::Failed | State::Cancelled));
@@ -467,6 +499,8 @@ impl Calls {
         self.streams(v);
         let Some(mut c) = self.table.remove(call) else { return };
         self.by_id.remove(&c.id);
+        self.name_bytes -= c.names();
+        self.record_bytes -= c.records.iter().map(Record::weight).sum::<usize>();
         self.stats.ended[c.state as usize] += 1;
         if c.selected {
             if self.records && c.state != State::Transaction {

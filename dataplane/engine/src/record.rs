@@ -104,6 +104,19 @@ pub struct CallRecord {
     pub packets: u64,
 }
 
+impl Record {
+    /// Memory it takes, about; bytes.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let more = match self {
+            Self::Sip(sip) => sip.bytes.len() + sip.frames.len() * std::mem::size_of::<FrameId>(),
+            Self::Stream(stream) => stream.call_id.len() + std::mem::size_of::<StreamRecord>(),
+            Self::Call(call) => call.call_id.len() + std::mem::size_of::<CallRecord>(),
+        };
+        std::mem::size_of::<SipRecord>() + more
+    }
+}
+
 /// What a line tells.
 #[derive(Clone, Debug)]
 pub enum Record {
