@@ -23,7 +23,7 @@ from captures import files
 from captures.large import write_large
 
 RESULTS = Path(__file__).resolve().parent / "results"
-EXAMPLES = (
+EXAMPLES: tuple[tuple[str, str, list[str]], ...] = (
     ("lc-io", "bench_read", ["{capture}"]),
     ("lc-io", "bench_write", ["{capture}", "{scratch}"]),
     ("lc-io", "bench_tap", ["{capture}"]),

@@ -9,6 +9,8 @@ from pathlib import Path
 REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
 PAGES = {
     "configuration.md": "lippycatd.cli.reference",
+    "metrics.md": "lippycatd.cli.reference_metrics",
+    "records.md": "lippycatd.cli.reference_records",
 }
 """page: the module that prints it"""
 
