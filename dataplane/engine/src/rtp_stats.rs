@@ -166,7 +166,7 @@ impl RtpStats {
             (self.rate, self.last, self.payload_type) = (rate, None, a.payload_type);
         }
         if let Some((ts, media)) = self.last {
-            let arrival = (a.ts as i64 - ts as i64) as f64 * f64::from(rate) / 1e9;
+            let arrival = (a.ts.wrapping_sub(ts) as i64) as f64 * f64::from(rate) / 1e9;
             let sent = f64::from(a.timestamp.wrapping_sub(media) as i32);
             self.jitter += ((arrival - sent).abs() - self.jitter) / 16.0;
             self.jitter_max = self.jitter_max.max(self.jitter);
