@@ -24,7 +24,8 @@ class Row:
     """One thing to measure: a command that handles so many packets.
 
     `empty` is the same command with a capture that holds no packet: what it uses is the price of starting, and is taken
-    off in the net figures. `place` is entered around each run. `beside` runs beside it (a reader of the device).
+    off in the net figures. `place` is entered around each run. `beside` runs beside it (a reader of the device). A `slow` row runs in the
+    first turn only.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Row:
     place: Place = nullcontext
     beside: Callable[[subprocess.Popen[bytes]], AbstractContextManager[None]] | None = None
     allowed: tuple[int, ...] = (0,)
+    slow: bool = False
 
 
 @dataclass
@@ -131,7 +133,7 @@ def measure(rows: Sequence[Row], times: int) -> tuple[list[Result], list[float]]
     for turn in range(times):
         loop.append(control())
         for row, result in zip(rows, results, strict=True):
-            if result.error:
+            if result.error or (row.slow and turn):
                 continue
             try:
                 result.runs.append(once(row.command, row))

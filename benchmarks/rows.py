@@ -91,7 +91,7 @@ def peer_rows(capture: Capture, empty: Path, scratch: Path, *, root: bool) -> li
     for name, command in commands.items():
         if shutil.which(command[0]):
             full, none = ([part.format(file) for part in command] for file in (path, empty))
-            rows.append(Row(name, full, capture.packets, none))
+            rows.append(Row(name, full, capture.packets, none, slow=command[0] == "sngrep"))
     if root and shutil.which("tcpreplay"):
         send = ["ip", "netns", "exec", VETH_NETNS, "tcpreplay", "-q", "-t", "-i", "v0"]
         place = functools.partial(veth, VETH_NETNS)
