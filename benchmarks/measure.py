@@ -24,8 +24,8 @@ class Row:
     """One thing to measure: a command that handles so many packets.
 
     `empty` is the same command with a capture that holds no packet: what it uses is the price of starting, and is taken
-    off in the net figures. `place` is entered around each run. `beside` runs beside it (a reader of the device). A `slow` row runs in the
-    first turn only.
+    off in the net figures. `place` is entered around each run. `beside` runs beside it (a reader of the device). A
+    `slow` row runs in the first turn only.
     """
 
     name: str
