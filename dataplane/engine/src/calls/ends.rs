@@ -1,0 +1,83 @@
+//! Ends of calls: timers, limits, the end of the input.
+
+use std::cmp::Reverse;
+
+use super::tell::call_record;
+use super::Calls;
+use crate::call::State;
+use crate::record::Record;
+use crate::slab::Ref;
+use crate::verdict::Verdicts;
+
+impl Calls {
+    /// The call whose deadline comes first, if that is not after `now`; it has no timer then.
+    pub(super) fn due(&mut self, now: u64) -> Option<Ref> {
+        while let Some(Reverse((timer, slot, serial))) = self.timers.peek().copied().filter(|t| t.0 .0 <= now) {
+            self.timers.pop();
+            let call = Ref { slot, serial };
+            let Some(c) = self.table.get_mut(call).filter(|c| c.timer == timer) else { continue };
+            c.timer = u64::MAX;
+            if c.deadline() <= timer {
+                return Some(call);
+            }
+            self.timers.extend(c.sooner().map(|deadline| Reverse((deadline, slot, serial))));
+        }
+        None
+    }
+
+    /// Packet time moved on: calls end, idle flows are forgotten.
+    pub fn tick(&mut self, v: &mut impl Verdicts, now: u64) {
+        while let Some(call) = self.due(now) {
+            let Some(c) = self.table.get_mut(call) else { continue };
+            if c.bye.is_some() && c.state == State::Answered {
+                c.hung_up(now);
+                self.timers.extend(c.sooner().map(|deadline| Reverse((deadline, call.slot, call.serial))));
+                self.drain(call);
+            } else {
+                self.stats.evicted[1] += u64::from(!matches!(c.state, State::Ended | State::Failed | State::Cancelled));
+                self.end(v, call);
+            }
+        }
+        for frame in self.media.sweep(now) {
+            v.release(frame);
+        }
+        self.streams(v);
+    }
+
+    /// A call leaves the table.
+    pub(super) fn end(&mut self, v: &mut impl Verdicts, call: Ref) {
+        let Some(c) = self.table.get(call) else { return };
+        let claims: Vec<Ref> = c.claims.iter().map(|k| k.at).collect();
+        self.media.leave(call, &claims);
+        self.streams(v);
+        let Some(mut c) = self.table.remove(call) else { return };
+        self.by_id.remove(&c.id);
+        self.name_bytes -= c.names();
+        self.record_bytes -= c.records.iter().map(Record::weight).sum::<usize>();
+        self.stats.ended[c.state as usize] += 1;
+        if c.selected {
+            if self.records && c.state != State::Transaction {
+                self.out.push(Record::Call(Box::new(call_record(&c))));
+            }
+        } else {
+            for frame in c.waiting.take() {
+                v.release(frame);
+            }
+        }
+    }
+
+    /// The input ended: so do all calls, in the order of their places.
+    pub fn finish(&mut self, v: &mut impl Verdicts) {
+        let all: Vec<Ref> = self.table.iter().map(|(at, _)| at).collect();
+        let mut all = all;
+        all.sort_by_key(|r| r.serial);
+        for call in all {
+            self.end(v, call);
+        }
+        for frame in self.media.finish() {
+            v.release(frame);
+        }
+        self.media.ended.clear();
+        self.timers.clear();
+    }
+}

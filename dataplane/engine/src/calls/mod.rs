@@ -1,0 +1,190 @@
+//! The call table: messages in, frames to their calls, decisions out.
+
+mod ends;
+mod media;
+mod messages;
+mod profile;
+mod tell;
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use hashbrown::HashMap;
+use lc_wire::Context;
+
+use crate::call::Call;
+use crate::defrag::FrameId;
+use crate::frames::{Bitmap, FrameNo};
+use crate::media::Media;
+use crate::record::{Ends, Record, Transport};
+use crate::select::{Class, Selection};
+use crate::slab::{Ref, Slab};
+use crate::verdict::Verdicts;
+
+/// Calls at once.
+pub const MAX_CALLS: usize = 500_000;
+/// Connections of a call that get what is theirs when it is selected.
+const MAX_CONNECTIONS: usize = 64;
+
+/// Whose bytes they are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Owner {
+    /// Nobody's.
+    None,
+    /// Selected by itself: no call to go with.
+    Selected,
+    /// A call's.
+    Call(Ref),
+    /// The connection's: keepalives, upgrade requests.
+    Connection,
+}
+
+/// Where and when a message came.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrived<'a> {
+    /// VLANs.
+    pub context: Context,
+    /// Addresses and ports.
+    pub ends: Ends,
+    /// How.
+    pub transport: Transport,
+    /// Frames that carried it.
+    pub frames: &'a [FrameId],
+    /// Capture time of the last of them, ns.
+    pub ts: u64,
+    /// Source of the last of them.
+    pub source: u16,
+}
+
+/// Counters of the table, readable at any batch boundary.
+#[derive(Clone, Debug, Default)]
+pub struct CallStats {
+    /// Messages by method or status.
+    pub messages: HashMap<(bool, u16, Box<[u8]>), u64>,
+    /// Calls by the state they ended in; [`State::ALL`].
+    pub ended: [u64; 8],
+    /// Calls evicted for the limit, calls forgotten for their age.
+    pub evicted: [u64; 2],
+    /// Payloads that looked like SIP and were none, by reason.
+    pub refused: HashMap<&'static str, u64>,
+    /// Records of undecided calls that found no place.
+    pub records_lost: u64,
+}
+
+/// The calls with their media.
+#[derive(Debug)]
+pub struct Calls {
+    table: Slab<Call>,
+    by_id: HashMap<Box<[u8]>, Ref>,
+    timers: BinaryHeap<Reverse<(u64, u32, u32)>>,
+    /// Endpoints and flows.
+    pub media: Media,
+    selection: Selection,
+    known: Option<Bitmap>,
+    chosen: Bitmap,
+    records: bool,
+    /// Records to be taken.
+    pub out: Vec<Record>,
+    /// Calls selected since they were last taken.
+    pub fresh: Vec<Ref>,
+    /// Counters.
+    pub stats: CallStats,
+    limit: usize,
+    record_bytes: usize,
+    name_bytes: usize,
+}
+
+impl Calls {
+    /// `records`: whether records are wanted; `known`: serials of calls that an earlier pass selected.
+    #[must_use]
+    pub fn new(selection: Selection, records: bool, known: Option<Bitmap>) -> Self {
+        Self {
+            table: Slab::default(),
+            by_id: HashMap::new(),
+            timers: BinaryHeap::new(),
+            media: Media::default(),
+            selection,
+            known,
+            chosen: Bitmap::default(),
+            records,
+            out: Vec::new(),
+            fresh: Vec::new(),
+            stats: CallStats::default(),
+            limit: MAX_CALLS,
+            record_bytes: 0,
+            name_bytes: 0,
+        }
+    }
+
+    /// The same with another limit of calls at once, at least 1.
+    #[must_use]
+    pub fn limited(self, limit: usize) -> Self {
+        Self { limit: limit.max(1), ..self }
+    }
+
+    /// The selectors.
+    #[must_use]
+    pub fn selection(&self) -> &Selection {
+        &self.selection
+    }
+
+    /// Calls in the table.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether none is in.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// Serials of the calls that were selected; for a later pass.
+    #[must_use]
+    pub fn into_chosen(self) -> (Selection, Bitmap) {
+        (self.selection, self.chosen)
+    }
+
+    /// Whether a call is selected.
+    #[must_use]
+    pub fn is_selected(&self, call: Ref) -> bool {
+        self.table.get(call).is_some_and(|c| c.selected)
+    }
+
+    /// Notes that a connection carried a call; true the first time.
+    pub fn joins(&mut self, call: Ref, connection: Ref) -> bool {
+        let Some(c) = self.table.get_mut(call) else { return false };
+        let new = !c.connections.contains(&connection);
+        if new {
+            if c.connections.len() >= MAX_CONNECTIONS {
+                c.connections.remove(0);
+            }
+            c.connections.push(connection);
+        }
+        new
+    }
+
+    /// The connections of a call.
+    #[must_use]
+    pub fn connections(&self, call: Ref) -> Vec<Ref> {
+        self.table.get(call).map(|c| c.connections.clone()).unwrap_or_default()
+    }
+
+    /// A frame belongs to a call.
+    #[inline]
+    pub fn give(&mut self, v: &mut impl Verdicts, frame: FrameNo, call: Ref, class: Class, now: u64) {
+        let Some(c) = self.table.get_mut(call) else { return };
+        c.packets += 1;
+        c.last = now;
+        if !self.selection.admits(class) {
+            return;
+        }
+        if c.selected {
+            v.select(frame);
+        } else {
+            c.waiting.push(frame, now, v.horizon());
+            v.hold(frame);
+        }
+    }
+}

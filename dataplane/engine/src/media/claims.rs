@@ -1,0 +1,126 @@
+//! Which call claims an endpoint, and since when it does no longer.
+
+use super::{End, Media, MAX_ENDS, SECOND};
+use crate::slab::Ref;
+
+/// Two calls that claim a port within this time before its media share it (a B2BUA without media), ns.
+const SHARE: u64 = 10 * SECOND;
+const MAX_CLAIMS: usize = 8;
+
+/// How an endpoint came to be claimed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum How {
+    /// SDP names it.
+    Named,
+    /// SDP names the same for media that is not RTP (T.38, MSRP).
+    NamedOther,
+    /// The RTCP port that RFC 3550 §11 implies: RTP's plus one.
+    ImpliedRtcp,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Claim {
+    pub(super) call: Ref,
+    pub(super) how: How,
+    pub(super) active: bool,
+    pub(super) had_media: bool,
+    pub(super) stamp: u64,
+    pub(super) since: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    pub(super) end: End,
+    pub(super) version: u32,
+    pub(super) claims: Vec<Claim>,
+    /// The newest of its flows.
+    pub(super) flows: Vec<Ref>,
+    /// How many flows refer to it.
+    pub(super) links: u32,
+}
+
+impl Media {
+    pub(super) fn endpoint(&mut self, end: End) -> Ref {
+        if let Some(at) = self.by_end.get(&end) {
+            return *at;
+        }
+        let at = self.ends.insert(Endpoint { end, version: 0, claims: Vec::new(), flows: Vec::new(), links: 0 });
+        self.by_end.insert(end, at);
+        at
+    }
+
+    /// A call claims an endpoint; `mine` are the endpoints it claims already. None at the limit.
+    pub fn claim(&mut self, end: End, call: Ref, how: How, mine: &[Ref], now: u64) -> Option<Ref> {
+        if self.ends.len() >= MAX_ENDS && !self.by_end.contains_key(&end) {
+            self.evicted[0] += 1;
+            return None;
+        }
+        let at = self.endpoint(end);
+        self.stamp += 1;
+        let claim = Claim { call, how, active: true, had_media: false, stamp: self.stamp, since: now };
+        let others: Vec<Claim> = self.ends.get(at).map(|e| e.claims.clone()).unwrap_or_default();
+        let drained: Vec<Ref> = others
+            .iter()
+            .filter(|c| c.call != call && c.active && (c.how == How::ImpliedRtcp) == (how == How::ImpliedRtcp))
+            .filter(|c| (c.had_media || now.saturating_sub(c.since) > SHARE) && !self.share(c.call, mine, at))
+            .map(|c| c.call)
+            .collect();
+        let e = self.ends.get_mut(at)?;
+        e.version = e.version.wrapping_add(1);
+        e.claims.iter_mut().filter(|c| drained.contains(&c.call)).for_each(|c| c.active = false);
+        if let Some(c) = e.claims.iter_mut().find(|c| c.call == call) {
+            let named = how != How::ImpliedRtcp || c.how == How::ImpliedRtcp || !c.active;
+            *c = Claim { had_media: c.had_media, how: if named { how } else { c.how }, ..claim };
+        } else {
+            if e.claims.len() >= MAX_CLAIMS {
+                e.claims.remove(0);
+            }
+            e.claims.push(claim);
+        }
+        Some(at)
+    }
+
+    /// Whether `call` actively claims one of `mine` other than `but`.
+    pub(super) fn share(&self, call: Ref, mine: &[Ref], but: Ref) -> bool {
+        mine.iter()
+            .filter(|m| **m != but)
+            .filter_map(|m| self.ends.get(*m))
+            .any(|e| e.claims.iter().any(|c| c.call == call && c.active && c.how != How::ImpliedRtcp))
+    }
+
+    /// From now on the claim takes only streams that are already its own.
+    pub fn drain(&mut self, at: Ref, call: Ref) {
+        if let Some(e) = self.ends.get_mut(at) {
+            e.version = e.version.wrapping_add(1);
+            e.claims.iter_mut().filter(|c| c.call == call).for_each(|c| c.active = false);
+        }
+    }
+
+    /// The claim ends.
+    pub fn unclaim(&mut self, at: Ref, call: Ref) {
+        if let Some(e) = self.ends.get_mut(at) {
+            e.version = e.version.wrapping_add(1);
+            e.claims.retain(|c| c.call != call);
+            self.tidy(at);
+        }
+    }
+
+    /// Ends a claim that only the RTP port implies.
+    pub fn unclaim_implied(&mut self, end: End, call: Ref) {
+        if let Some(at) = self.by_end.get(&end).copied() {
+            if let Some(e) = self.ends.get_mut(at) {
+                e.version = e.version.wrapping_add(1);
+                e.claims.retain(|c| c.call != call || c.how != How::ImpliedRtcp);
+            }
+            self.tidy(at);
+        }
+    }
+
+    pub(super) fn tidy(&mut self, at: Ref) {
+        if self.ends.get(at).is_some_and(|e| e.claims.is_empty() && e.links == 0) {
+            if let Some(e) = self.ends.remove(at) {
+                self.by_end.remove(&e.end);
+            }
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Whose media is it: endpoints that SDP named, flows between endpoints, and the rules that bind them (law 4).
+//!
+//! A call *claims* exact endpoints (context, address, port). A packet belongs to the calls that claim both its ends,
+//! else to the newest claim on either. A claim *drains* when its call ends, moves away, or loses the port to another
+//! call: from then on it takes only streams that were already its own. Packets without an owner wait with their flow:
+//! an SDP that comes later adopts them.
+
+mod claims;
+mod flows;
+mod key;
+mod owners;
+mod streams;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+
+use hashbrown::HashMap;
+
+use crate::frames::FrameNo;
+use crate::slab::{Ref, Slab};
+
+use claims::Endpoint;
+pub use claims::How;
+pub use flows::{Adopted, Flow};
+pub use key::{End, FlowKey, Kind};
+pub use owners::{Owners, Seen};
+pub use streams::Ended;
+
+const SECOND: u64 = 1_000_000_000;
+/// Flows at once.
+pub const MAX_FLOWS: usize = 500_000;
+/// Endpoints at once.
+pub const MAX_ENDS: usize = 2 * MAX_FLOWS;
+/// RTP streams with statistics at once.
+pub const MAX_STREAMS: usize = 500_000;
+
+/// All endpoints and flows.
+#[derive(Debug, Default)]
+pub struct Media {
+    ends: Slab<Endpoint>,
+    by_end: HashMap<End, Ref>,
+    flows: Slab<Flow>,
+    by_flow: HashMap<FlowKey, Ref>,
+    /// Each flow with its last packet's time when it was put here.
+    order: VecDeque<(Ref, u64)>,
+    streams: usize,
+    /// Frames that wait for an owner no longer: their flow was forgotten at the limit.
+    pub let_go: Vec<FrameNo>,
+    stamp: u64,
+    swept: u64,
+    /// Streams that ended since they were last taken.
+    pub ended: Vec<Ended>,
+    /// Flows, streams and endpoints not followed for the limits, and flows forgotten for their age.
+    pub evicted: [u64; 2],
+}
+
+impl Media {
+    /// (endpoints, flows) in the tables.
+    #[must_use]
+    pub fn sizes(&self) -> (usize, usize) {
+        (self.ends.len(), self.flows.len())
+    }
+}

@@ -1,0 +1,162 @@
+//! One connection: its two directions, its own frames, the calls it carries.
+
+use lc_proto::sip::Framer;
+use lc_wire::tcp::{Tcp, ACK, FIN, RST, SYN};
+
+use crate::calls::{Calls, Owner};
+use crate::frames::{FrameNo, Waiting};
+use crate::half::Half;
+use crate::media::End;
+use crate::select::Class;
+use crate::slab::Ref;
+use crate::verdict::Verdicts;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Mode {
+    Unknown,
+    Sip,
+    WebSocket,
+    Other,
+}
+
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) key: (End, End),
+    pub(super) mode: Mode,
+    pub(super) halves: Box<[Half; 2]>,
+    /// Where reading of a message stands, per direction.
+    pub(super) framers: [Framer; 2],
+    /// WebSocket message in the making, per direction.
+    pub(super) fragments: [Vec<u8>; 2],
+    pub(super) upgraded: [bool; 2],
+    pub(super) edges: Waiting,
+    pub(super) bare: Waiting,
+    pub(super) calls: Vec<Ref>,
+    pub(super) members: u32,
+    pub(super) selected: u32,
+    pub(super) skipped: usize,
+    pub(super) last: u64,
+    pub(super) closed: bool,
+    /// Which side's SYN waits for the last part of the handshake.
+    pub(super) opener: Option<usize>,
+    /// Its part in the levels of the table.
+    pub(super) levels: [usize; 4],
+}
+
+impl Connection {
+    pub(super) fn new(key: (End, End), now: u64) -> Self {
+        Self {
+            key,
+            mode: Mode::Unknown,
+            halves: Box::default(),
+            framers: [Framer::default(); 2],
+            fragments: [Vec::new(), Vec::new()],
+            upgraded: [false; 2],
+            edges: Waiting::default(),
+            bare: Waiting::default(),
+            calls: Vec::new(),
+            members: 0,
+            selected: 0,
+            skipped: 0,
+            last: now,
+            closed: false,
+            opener: None,
+            levels: [0; 4],
+        }
+    }
+
+    /// Whether a segment is part of the handshake or the close.
+    pub(super) fn flags(&mut self, side: usize, t: &Tcp<'_>) -> bool {
+        if t.flags & ACK != 0 {
+            self.halves[1 - side].acknowledged(t.ack);
+        }
+        if t.flags & SYN != 0 {
+            self.halves[side].syn(t.seq);
+            if t.flags & ACK != 0 {
+                self.opener = Some(1 - side);
+            }
+            return true;
+        }
+        if t.flags & (FIN | RST) != 0 {
+            self.halves[side].fin = true;
+            self.closed |= t.flags & RST != 0 || self.halves[1 - side].fin;
+            return true;
+        }
+        let last_of_handshake = self.opener == Some(side);
+        if last_of_handshake {
+            self.opener = None;
+        }
+        (last_of_handshake || self.closed) && t.payload.is_empty()
+    }
+
+    /// A frame of the connection itself: handshake and close (`edge`), or a bare acknowledgement.
+    pub(super) fn connection_frame(
+        &mut self,
+        v: &mut impl Verdicts,
+        calls: &Calls,
+        frame: FrameNo,
+        edge: bool,
+        now: u64,
+    ) {
+        if !calls.selection().admits(Class::Sip) {
+            return;
+        }
+        let shared = self.members > self.selected;
+        if self.selected > 0 && (edge || !shared) {
+            v.select(frame);
+        } else if edge || self.selected == 0 {
+            (if edge { &mut self.edges } else { &mut self.bare }).push(frame, now, v.horizon());
+            v.hold(frame);
+        }
+    }
+
+    pub(super) fn flush(&mut self, v: &mut impl Verdicts, calls: &Calls) {
+        if self.selected == 0 || !calls.selection().admits(Class::Sip) {
+            return;
+        }
+        v.missed(u64::from(std::mem::take(&mut self.edges.forgotten)));
+        self.edges.take().for_each(|f| v.select(f));
+        let exclusive = self.members == self.selected;
+        for frame in self.bare.take() {
+            if exclusive {
+                v.select(frame);
+            } else {
+                v.release(frame);
+            }
+        }
+    }
+
+    pub(super) fn give(&mut self, v: &mut impl Verdicts, calls: &mut Calls, frame: FrameNo, owner: Owner, now: u64) {
+        match owner {
+            Owner::None => {}
+            Owner::Selected => v.select(frame),
+            Owner::Call(call) => calls.give(v, frame, call, Class::Sip, now),
+            Owner::Connection => self.connection_frame(v, calls, frame, false, now),
+        }
+    }
+
+    /// Its part in [`Connections::levels`].
+    pub(super) fn weigh(&self) -> [usize; 4] {
+        let sip = matches!(self.mode, Mode::Sip | Mode::WebSocket);
+        let held = self.halves.iter().map(Half::held).sum();
+        let parts: usize = self.fragments.iter().map(Vec::capacity).sum();
+        [usize::from(sip), usize::from(!sip), held, parts + self.halves.iter().map(Half::weight).sum::<usize>()]
+    }
+
+    /// It carries nothing that is followed.
+    pub(super) fn forget(&mut self, v: &mut impl Verdicts) {
+        for frame in self.edges.take().chain(self.bare.take()) {
+            v.release(frame);
+        }
+        self.clear(v);
+        *self.halves = <[Half; 2]>::default();
+    }
+
+    pub(super) fn clear(&mut self, v: &mut impl Verdicts) {
+        for half in self.halves.iter_mut() {
+            for s in half.clear() {
+                v.unblock(s.id.frame);
+            }
+        }
+    }
+}
