@@ -20,7 +20,6 @@ SETTINGS: tuple[Later, ...] = (
     Later("a snap length", ("--snaplen", "-s"), ("capture.snaplen",)),
     Later("the ring of a live capture", keys=("capture.buffer_size",)),
     Later("RTP without signalling", ("--rtp-heuristic",), ("voip.rtp_heuristic",)),
-    Later("records in a file", ("--records",), ("output.records",)),
     Later("capture of a pod", ("--pod",), ("capture.pods",)),
     Later("a file per call", ("--per-call-pcap",), ("output.per_call_dir",)),
     Later("names of files per call", ("--pcap-pattern",), ("output.pcap_pattern",)),

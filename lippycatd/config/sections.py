@@ -9,6 +9,7 @@ from lippycatd.config import checks
 from lippycatd.config.section import Duration, Items, Option, RotateSize, Seconds, Section, Size, Words, split
 
 Protocol = Literal["voip", "sip", "rtp", "rtcp"]
+RecordType = Literal["call", "stream", "transaction", "sip"]
 Text = Annotated[str, AfterValidator(checks.no_nul)]
 _VIF = "virtual_interface.enabled"
 
@@ -237,6 +238,36 @@ class Output(Section):
     format: Annotated[
         Literal["text", "json", "csv"], Option("how records are printed on standard output", ("--format",))
     ] = "text"
+    records: Annotated[
+        Text,
+        Option(
+            "write records to this file: .jsonl or .json, .csv (one file a type), .sqlite or .db",
+            ("--records",),
+            unit="file",
+        ),
+    ] = ""
+    record_types: Annotated[
+        tuple[RecordType, ...],
+        BeforeValidator(split),
+        Option(
+            "the types of records that --records writes, comma separated; sip is one record a message",
+            ("--record-types",),
+            needs="output.records",
+        ),
+    ] = ("call", "stream", "transaction")
+    pseudonymise: Annotated[
+        bool,
+        Option("replace users, numbers and Call-IDs in all records by tokens that a key makes", ("--pseudonymise",)),
+    ] = False
+    pseudonym_key: Annotated[
+        Text,
+        Option(
+            "file with the key of the tokens, 16 bytes or more; without it every run has its own",
+            ("--pseudonym-key",),
+            unit="file",
+            needs="output.pseudonymise",
+        ),
+    ] = ""
 
 
 class Logging(Section):

@@ -35,6 +35,29 @@ FIELDS: Final[dict[str, tuple[str, ...]]] = {
 # Which types a line gives: plain packets, or what `sniff voip` follows.
 TYPES: Final[dict[Kind, tuple[str, ...]]] = {"packet": ("packet",), "voip": ("sip", "stream", "call")}
 
+# The version of the fields in files: it grows when a field changes its meaning or goes; a new field is no new version.
+SCHEMA_VERSION: Final = 1
+# What a file can hold: type → the name of its table, or of its part of a CSV file's name.
+TABLES: Final[dict[str, str]] = {
+    name: table
+    for name, table in {
+        "call": "calls",
+        "stream": "streams",
+        "transaction": "transactions",
+        "sip": "messages",
+    }.items()
+    if name in FIELDS
+}
+
+
+def identifies(field: str) -> Literal["user", "uri", "call"] | None:
+    """What of a person or a call a field tells, by its name: a user or number, a URI with one, a Call-ID."""
+    if field == "call_id" or field.endswith("_call_id"):
+        return "call"
+    if field == "user" or field.endswith("_user"):
+        return "user"
+    return "uri" if field.endswith("_uri") else None
+
 
 def columns(kind: Kind) -> tuple[str, ...]:
     """The columns of a CSV file: the fields of every type that can occur, each once."""

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import stat
-import sys
 from typing import TYPE_CHECKING
 
 from lippycatd.errors import NotPossible, UsageError
 from lippycatd.sandbox import identity
+from lippycatd.sinks import created
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from lippycatd._dataplane import FileSink
     from lippycatd.config import Config
 
-MODE = 0o640
+FLAG = "--write-file"
 STANDARD_OUTPUT = "-"
 
 
@@ -105,9 +104,9 @@ def open_target(target: Target, runs_as: identity.Identity, inputs: Collection[i
     if target.rotates:
         return Opened(target, None, path, directory)
     with identity.opening(target.name, runs_as):
-        fd = _create(target.name, path)
+        fd = created.create(FLAG, target.name, path)
     try:
-        _prepare(target.name, fd, runs_as, inputs)
+        created.prepare(FLAG, target.name, fd, runs_as, inputs)
     except BaseException:
         os.close(fd)
         raise
@@ -136,45 +135,3 @@ def _standard_output() -> int:
         os.close(fd)
         raise UsageError("--write-file -: standard output is a terminal; pipe it into a program, or name a file")
     return fd
-
-
-def _create(name: str, path: str) -> int:
-    """A descriptor for writing that was never reached through a symbolic link."""
-    flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_CREAT
-    try:
-        try:
-            fd = os.open(path, flags | os.O_EXCL, MODE)
-            os.fchmod(fd, MODE)
-        except FileExistsError:
-            fd = os.open(path, flags, MODE)
-    except (FileNotFoundError, NotADirectoryError):
-        raise NotPossible(f"--write-file: {name}: its directory does not exist; make it first") from None
-    except IsADirectoryError:
-        raise NotPossible(f"--write-file: {name}: is a directory") from None
-    except PermissionError:
-        raise NotPossible(f"--write-file: {name}: not writable; check its permissions") from None
-    except OSError as error:
-        if _is_link(path):
-            raise NotPossible(f"--write-file: {name}: is a symbolic link, which is never followed") from None
-        raise NotPossible(f"--write-file: {name}: {error.strerror}") from None
-    return fd
-
-
-def _is_link(path: str) -> bool:
-    try:
-        return stat.S_ISLNK(os.lstat(path).st_mode)
-    except OSError:
-        return False
-
-
-def _prepare(name: str, fd: int, runs_as: identity.Identity, inputs: Collection[int]) -> None:
-    """Empties a regular file that is not one of the inputs, and gives it to the user."""
-    state = os.fstat(fd)
-    if not stat.S_ISREG(state.st_mode):
-        return
-    for other in inputs:
-        if os.path.samestat(state, os.fstat(other)):
-            raise UsageError(f"--write-file: {name}: is also read; write to another file")
-    os.ftruncate(fd, 0)
-    if runs_as.drop and sys.platform != "win32":
-        os.fchown(fd, runs_as.uid, runs_as.gid)

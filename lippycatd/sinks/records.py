@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 Format = Literal["text", "json", "csv"]
 _DIGITS = 6  # of a float: a nanosecond in milliseconds
-_WITH_FLOATS = frozenset({"stream", "call"})
+_WITHOUT_FLOATS = frozenset({"packet", "sip"})
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
-def _sane(value: object) -> object:
+def sane(value: object) -> object:
     """Floats as short as they are exact enough, none where there is no number; bytes never leave as they are."""
     if isinstance(value, float):
         return round(value, _DIGITS) if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {key: _sane(item) for key, item in value.items()}
+        return {key: sane(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_sane(item) for item in value]
+        return [sane(item) for item in value]
     return value
 
 
@@ -46,7 +46,7 @@ class Writer:
 
             self._dissect = dissect.fields
         if style == "csv":
-            self._put(_row(self._columns))
+            self._put(csv_line(self._columns))
 
     def write(self, batch: list[dict[str, Any]]) -> None:
         """Prints a batch, in order. Raises BrokenPipeError when the reader has gone."""
@@ -56,7 +56,7 @@ class Writer:
     def summary(self, record: dict[str, Any]) -> None:
         """Prints the accounting as the last record; JSON only."""
         if self._style == "json":
-            self._put(_json(record))
+            self._put(json_line(record))
 
     def _complete(self, record: dict[str, Any]) -> dict[str, Any]:
         """A packet is taken apart here; its bytes are not printed. What the core knows about it comes first."""
@@ -71,9 +71,9 @@ class Writer:
 
     def _line(self, record: dict[str, Any]) -> str:
         if self._style == "json":
-            return _json(record)
+            return json_line(record)
         if self._style == "csv":
-            return _row([_cell(record.get(name)) for name in self._columns])
+            return csv_line([cell(record.get(name)) for name in self._columns])
         return text.LINES[record["type"]](record, self._clock) + "\n"
 
     def _put(self, lines: str) -> None:
@@ -81,13 +81,14 @@ class Writer:
         self._stream.flush()
 
 
-def _json(record: dict[str, Any]) -> str:
-    return _encode(_sane(record) if record["type"] in _WITH_FLOATS else record) + "\n"
+def json_line(record: dict[str, Any]) -> str:
+    """A record as one line."""
+    return _encode(record if record["type"] in _WITHOUT_FLOATS else sane(record)) + "\n"
 
 
-def _cell(value: object) -> object:
+def cell(value: object) -> object:
     """A CSV cell: lists and mappings as JSON, nothing for nothing."""
-    value = _sane(value)
+    value = sane(value)
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -95,7 +96,7 @@ def _cell(value: object) -> object:
     return _encode(value) if isinstance(value, (list, dict)) else value
 
 
-def _row(cells: object) -> str:
+def csv_line(cells: object) -> str:
     """One CSV line (RFC 4180, with a bare line feed)."""
     line = io.StringIO()
     csv.writer(line, lineterminator="\n").writerow(cells)  # type: ignore[arg-type]

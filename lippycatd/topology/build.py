@@ -8,18 +8,20 @@ start and bytes of the inputs get parsed.
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lippycatd import _dataplane, sandbox
 from lippycatd.errors import ConfigError, Damaged, NotPossible, PrivilegeError
-from lippycatd.sinks import pcap, vif
+from lippycatd.sinks import pcap, pseudonyms, record_files, vif
 from lippycatd.sources import bpf, pcap_file
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
     from lippycatd.observe.page import Page
     from lippycatd.sandbox.identity import Identity
+    from lippycatd.sinks.record_files.base import RecordFile
     from lippycatd.topology.graph import Plan
 
 
@@ -33,6 +35,8 @@ class Opened:
     device: vif.Device | None = None
     vif_refused: str = ""
     file: pcap.Opened | None = None
+    records: RecordFile | None = None
+    pseudonyms: pseudonyms.Pseudonyms | None = None
     listener: socket.socket | None = None
     version: str = ""
     report: sandbox.Report | None = None
@@ -54,6 +58,10 @@ def open_all(plan: Plan, runs_as: Identity) -> Opened:
             opened.vif_refused = str(error)
     if plan.write is not None:
         opened.file = pcap.open_target(plan.write, runs_as, [item.fd for item in inputs])
+    if config.output.pseudonymise:
+        opened.pseudonyms = pseudonyms.load(config.output.pseudonym_key, runs_as)
+    if plan.record_file is not None:
+        opened.records = record_files.open_target(plan.record_file, runs_as, [item.fd for item in inputs])
     if config.metrics.listen:
         from lippycatd.observe import metrics, page  # noqa: PLC0415  the server is only needed for it
 
@@ -66,7 +74,10 @@ def confine(opened: Opened, runs_as: Identity) -> None:
     """Drops privileges and locks the sandbox; after this nothing is imported and nothing new is opened."""
     rotates = opened.file is not None and opened.file.target.rotates
     directories = [opened.file.directory] if opened.file is not None and rotates else []
-    opened.report = sandbox.enter("capture", runs_as, write=directories)
+    files = opened.records.paths if opened.records is not None else ()
+    opened.report = sandbox.enter("capture", runs_as, write=[*directories, *files])
+    if opened.records is not None:
+        opened.records.settle()
     if opened.file is not None:
         pcap.check_directory(opened.file, runs_as)
 
@@ -100,6 +111,20 @@ def line(opened: Opened) -> _dataplane.Line:
         raise NotPossible(str(error)) from None
 
 
+def stats(opened: Opened, line: _dataplane.Line) -> Callable[[], dict[str, Any]]:
+    """One snapshot of all counters: the core's, and those of the file of records."""
+    records = opened.records
+    if records is None:
+        return line.stats
+
+    def snapshot() -> dict[str, Any]:
+        found = line.stats()
+        found["sinks"][records.name] = records.counters()
+        return found
+
+    return snapshot
+
+
 def check_users(plan: Plan) -> None:
     """Refuses a pattern that the matcher cannot take."""
     try:
@@ -115,6 +140,6 @@ def serve(opened: Opened, line: _dataplane.Line) -> Page | None:
     from lippycatd.observe import metrics  # noqa: PLC0415  loaded with the listener
     from lippycatd.observe.page import Page  # noqa: PLC0415
 
-    page = Page(opened.listener, metrics.registry(line.stats, opened.version))
+    page = Page(opened.listener, metrics.registry(stats(opened, line), opened.version))
     page.start()
     return page

@@ -10,6 +10,7 @@ from lippycatd.observe import accounting, report
 from lippycatd.observe.progress import Bars
 from lippycatd.sinks.records import Writer
 from lippycatd.topology import build, graph, preload
+from lippycatd.topology.outlet import Outlet
 from lippycatd.topology.run import Runner, standard_output_is_terminal
 from lippycatd.topology.signals import Stop
 
@@ -48,8 +49,9 @@ def _confined(opened: build.Opened, stop: Stop, log: FilteringBoundLogger) -> in
     page = build.serve(opened, line)
     if opened.device is not None and not config.run.quiet:
         sys.stderr.write(f"{opened.device.hint}\n")
-    wanted = not config.run.quiet and not (opened.plan.records and standard_output_is_terminal())
-    runner = Runner(line, stop, log, Bars(sys.stderr, wanted=wanted), _writer(opened.plan))
+    wanted = not config.run.quiet and not (opened.plan.prints and standard_output_is_terminal())
+    outlet = Outlet(_writer(opened.plan), opened.records, opened.pseudonyms)
+    runner = Runner(line, stop, log, Bars(sys.stderr, wanted=wanted), outlet, build.stats(opened, line))
     if opened.device is not None:
         runner.watch(opened.device.lost)
     stats = runner.run(config.logging.stats_interval)
@@ -64,20 +66,21 @@ def _confined(opened: build.Opened, stop: Stop, log: FilteringBoundLogger) -> in
 
 def _writer(plan: graph.Plan) -> Writer | None:
     """The printer of records, where they are wanted."""
-    if plan.records is None:
+    if plan.records is None or not plan.prints:
         return None
     return Writer(plan.records, plan.config.output.format, sys.stdout.buffer)
 
 
 def _tell(stats: dict[str, Any], runner: Runner, config: Config, log: FilteringBoundLogger) -> bool:
     """The accounting at the end, for programs and for people; whether something was lost."""
-    if runner.writer is not None:
-        with contextlib.suppress(BrokenPipeError):
-            runner.writer.summary(accounting.summary(stats))
+    runner.outlet.summary(accounting.summary(stats))
     log.info("totals", **accounting.totals(stats))
     if not config.run.quiet:
         accounting.show(stats, sys.stderr)
     lost = accounting.lost(stats)
     for where, count in lost.items():
-        log.warning("packets were lost", where=where, packets=count)
+        if where.startswith("records:"):
+            log.warning("records were lost", where=where, records=count)
+        else:
+            log.warning("packets were lost", where=where, packets=count)
     return bool(lost)

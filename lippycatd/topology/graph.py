@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from lippycatd.config import later
 from lippycatd.errors import NotInThisVersion, UsageError
-from lippycatd.sinks import pcap
+from lippycatd.sinks import pcap, record_files
 
 if TYPE_CHECKING:
     from lippycatd.config import Config
@@ -23,6 +23,8 @@ class Plan:
     voip: bool
     inputs: tuple[str, ...]
     records: Literal["packet", "voip"] | None
+    prints: bool
+    record_file: record_files.Target | None
     matcher: str
     write: pcap.Target | None
     startup_delay: int
@@ -35,7 +37,7 @@ class Plan:
     @property
     def only_vif(self) -> bool:
         """Whether the virtual interface is the only output that does something."""
-        return self.vif and self.write is None and self.records is None
+        return self.vif and self.write is None and self.record_file is None and not self.prints
 
 
 def plan(config: Config, *, voip: bool) -> Plan:
@@ -44,20 +46,35 @@ def plan(config: Config, *, voip: bool) -> Plan:
         what = "live capture"
         raise NotInThisVersion(later.refusal("nothing to read: name a capture file with --read-file", what))
     write = pcap.target(config)
+    record_file = record_files.target(config)
+    _check_records(config, voip=voip)
+    other = write or record_file or config.virtual_interface.enabled or config.run.quiet
+    prints = config.given("output.format") or not other
     records: Literal["packet", "voip"] | None = None
-    if config.given("output.format") or not (write or config.virtual_interface.enabled or config.run.quiet):
+    if prints or record_file:
         records = "voip" if voip else "packet"
-    if write and write.standard_output and records:
+    if write and write.standard_output and prints:
         raise UsageError("--write-file - and --format both want standard output; write to a file, or leave one out")
     return Plan(
         config=config,
         voip=voip,
         inputs=config.capture.read_file,
         records=records,
+        prints=prints,
+        record_file=record_file,
         matcher=_matcher(config),
         write=write,
         startup_delay=_startup_delay(config),
     )
+
+
+def _check_records(config: Config, *, voip: bool) -> None:
+    """What is told of calls needs calls to be followed."""
+    if voip:
+        return
+    for key in ("output.records", "output.pseudonymise"):
+        if config.value(key):
+            raise UsageError(f"{config.origins[key]}: acts on the records of calls: use sniff voip")
 
 
 def _matcher(config: Config) -> str:

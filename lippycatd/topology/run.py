@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from lippycatd._dataplane import Line
     from lippycatd.observe.progress import Bars
-    from lippycatd.sinks.records import Writer
+    from lippycatd.topology.outlet import Outlet
     from lippycatd.topology.signals import Stop
 
 _BATCH = 4096  # records of one poll
@@ -27,8 +27,17 @@ _SECOND = 10**9  # ns
 class Runner:
     """Runs one line to its end."""
 
-    def __init__(self, line: Line, stop: Stop, log: FilteringBoundLogger, bars: Bars, writer: Writer | None) -> None:
-        self._line, self._stop, self._log, self._bars, self._writer = line, stop, log, bars, writer
+    def __init__(  # noqa: PLR0913, PLR0917  the parts of a run
+        self,
+        line: Line,
+        stop: Stop,
+        log: FilteringBoundLogger,
+        bars: Bars,
+        outlet: Outlet,
+        stats: Callable[[], dict[str, Any]] | None = None,
+    ) -> None:
+        self._line, self._stop, self._log, self._bars, self.outlet = line, stop, log, bars, outlet
+        self._stats = stats or line.stats
         self._told = False
         self._watch: Callable[[], str] | None = None
         self._look = 0
@@ -51,17 +60,20 @@ class Runner:
             while self._step():
                 if stats_interval and time.monotonic_ns() >= due:
                     due += stats_interval
-                    self._log.info("totals", **accounting.totals(self._line.stats()))
+                    self._log.info("totals", **accounting.totals(self._stats()))
         finally:
             self._bars.stop()
-        return self._line.stats()
+            self.outlet.close()
+        self._told_by_outlet()
+        return self._stats()
 
     def _step(self) -> bool:
         """One poll; False at the end."""
         over = self._line.finished()
         batch = self._line.poll(_BATCH, 0 if over else _POLL_MS)
-        if self._writer is not None:
-            self._write(batch)
+        if not self.outlet.write(batch):
+            self._stop.wanted = True  # a reader that has gone ends the run as a signal does
+        self._told_by_outlet()
         self._pass_on()
         self._watched()
         self._bars.update(self._line.progress())
@@ -70,13 +82,12 @@ class Runner:
             self._line.stop()
         return bool(batch) or not over
 
-    def _write(self, batch: list[dict[str, Any]]) -> None:
-        """Prints a batch; a reader that has gone ends the run as a signal does."""
-        try:
-            self._writer.write(batch)  # type: ignore[union-attr]  # asked by the caller
-        except BrokenPipeError:
-            self._writer = None
-            self._stop.wanted = True
+    def _told_by_outlet(self) -> None:
+        """A file of records that has stopped."""
+        line = self.outlet.trouble()
+        if line:
+            self.troubled = True
+            self._log.error(line)
 
     def _pass_on(self) -> None:
         """The core's reports, each on its level; an error means that something was damaged, lost or left out."""
@@ -94,11 +105,6 @@ class Runner:
         if trouble:
             self._watch, self.troubled = None, True
             self._log.error(trouble)
-
-    @property
-    def writer(self) -> Writer | None:
-        """Where records go; None when nobody reads them."""
-        return self._writer
 
     def linger(self, duration: int) -> None:
         """Waits so many nanoseconds, less when a signal comes."""
