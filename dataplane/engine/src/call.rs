@@ -133,8 +133,10 @@ pub struct Call {
     pub times: [Option<u64>; 4],
     /// Final status of the INVITE.
     pub status: Option<u16>,
-    /// Packet time of an unanswered BYE.
+    /// Capture time of an unanswered BYE.
     pub bye: Option<u64>,
+    /// The line's time then.
+    parting: u64,
     /// Packet time of its entry among the timers, ns.
     pub timer: u64,
     invite: Option<u64>,
@@ -164,6 +166,7 @@ impl Call {
             times: [None; 4],
             status: None,
             bye: None,
+            parting: 0,
             timer: u64::MAX,
             invite: None,
             dialogs: 0,
@@ -187,7 +190,10 @@ impl Call {
         match m.start {
             StartLine::Request { method: b"INVITE", .. } => self.invited(again, now),
             StartLine::Request { method: b"BYE", .. } => {
-                self.bye.get_or_insert(now);
+                self.bye.get_or_insert_with(|| {
+                    self.parting = self.last;
+                    now
+                });
             }
             StartLine::Request { .. } => {}
             StartLine::Response { status, .. } => match m.cseq_method {
@@ -281,7 +287,7 @@ impl Call {
             State::Transaction => IDLE_OTHER,
         };
         match self.bye {
-            Some(bye) if self.state == State::Answered => bye.saturating_add(BYE_WAIT),
+            Some(_) if self.state == State::Answered => self.parting.saturating_add(BYE_WAIT),
             _ => self.last.saturating_add(idle),
         }
     }

@@ -4,6 +4,7 @@ use lc_proto::{rtcp, rtp, sip};
 use lc_wire::{decode, tcp, udp, Addr, Context, Ip, Packet, Refusal};
 
 use crate::calls::{Arrived, Calls, Owner};
+use crate::clock::LineClock;
 use crate::defrag::{Defragmenter, FrameId, Pushed, Whole, TIMEOUT};
 use crate::frames::{Bitmap, FrameNo};
 use crate::hold::BLOCK;
@@ -28,7 +29,7 @@ pub struct Follower {
     pub refused: [u64; Refusal::ALL.len()],
     /// Fragments refused: size, too many, truncated.
     pub fragments_refused: [u64; 3],
-    now: u64,
+    clock: LineClock,
     ticked: u64,
 }
 
@@ -42,7 +43,7 @@ struct Carried<'a> {
     payload: &'a [u8],
     frames: &'a [FrameId],
     source: u16,
-    /// The frame being read, or (for what was given up) none.
+    /// The line's time, ns.
     now: u64,
 }
 
@@ -62,7 +63,7 @@ impl Follower {
             datagrams: Defragmenter::default(),
             refused: [0; Refusal::ALL.len()],
             fragments_refused: [0; 3],
-            now: 0,
+            clock: LineClock::default(),
             ticked: 0,
         }
     }
@@ -75,12 +76,13 @@ impl Follower {
     /// Follows one frame; decisions about it and about earlier ones go to `v`.
     #[inline]
     pub fn frame(&mut self, v: &mut impl Verdicts, p: &Packet<'_>, frame: FrameNo) {
-        self.now = self.now.max(p.ts);
-        if self.now - self.ticked >= SECOND {
-            self.tick(v);
+        let time = self.clock.see(p.ts);
+        let now = self.clock.now();
+        if now - self.ticked >= SECOND {
+            self.tick(v, now);
         }
-        while let Some(partial) = self.datagrams.expired(self.now, patience(v)) {
-            self.whole(v, &partial, self.now, p.source);
+        while let Some(partial) = self.datagrams.expired(now, patience(v)) {
+            self.whole(v, &partial, now, p.source);
         }
         let ip = match decode(p.link, p.data) {
             Ok(ip) => ip,
@@ -91,7 +93,7 @@ impl Follower {
         };
         let id = FrameId { frame, number: p.number, ts: p.ts };
         if ip.fragment.is_some() {
-            self.fragment(v, &ip, id, p);
+            self.fragment(v, &ip, id, (time, p.source));
             return;
         }
         let frames = [id];
@@ -103,7 +105,7 @@ impl Follower {
             payload: ip.payload,
             frames: &frames,
             source: p.source,
-            now: p.ts,
+            now: time,
         };
         self.carried(v, carried);
         if !self.calls.fresh.is_empty() {
@@ -150,7 +152,7 @@ impl Follower {
                 for id in c.frames {
                     // the statistics count a packet once, its frames are all given
                     owners = if id == &c.frames[0] {
-                        self.calls.media(v, key, kind, u.payload, id.frame, c.now)
+                        self.calls.media(v, key, kind, u.payload, *id, c.now)
                     } else {
                         self.calls.media_again(v, key, kind, id.frame, c.now)
                     };
@@ -173,7 +175,7 @@ impl Follower {
             ends,
             transport: Transport::Udp,
             frames: c.frames,
-            ts: c.now,
+            now: c.now,
             source: c.source,
         };
         let mut owners = Owners::default();
@@ -188,17 +190,17 @@ impl Follower {
         owners
     }
 
-    fn fragment(&mut self, v: &mut impl Verdicts, ip: &Ip<'_>, id: FrameId, p: &Packet<'_>) {
+    fn fragment(&mut self, v: &mut impl Verdicts, ip: &Ip<'_>, id: FrameId, (now, source): (u64, u16)) {
         let Some(f) = ip.fragment else { return };
-        match self.datagrams.push(ip, f, id, p.ts) {
+        match self.datagrams.push(ip, f, id, now) {
             Pushed::Waits => v.block(id.frame),
             Pushed::Whole(whole) => {
                 v.block(id.frame);
-                self.whole(v, &whole, p.ts, p.source);
+                self.whole(v, &whole, now, source);
             }
             Pushed::Again(owners, class) => {
                 for call in owners.as_slice() {
-                    self.calls.give(v, id.frame, *call, class, p.ts);
+                    self.calls.give(v, id.frame, *call, class, now);
                 }
             }
             Pushed::Refused(why) => {
@@ -232,16 +234,17 @@ impl Follower {
         }
     }
 
-    fn tick(&mut self, v: &mut impl Verdicts) {
-        self.ticked = self.now;
-        self.connections.tick(v, &mut self.calls, self.now);
-        self.calls.tick(v, self.now);
+    fn tick(&mut self, v: &mut impl Verdicts, now: u64) {
+        self.ticked = now;
+        self.connections.tick(v, &mut self.calls, now);
+        self.calls.tick(v, now);
     }
 
     /// The input ended: all that waits is decided.
     pub fn finish(&mut self, v: &mut impl Verdicts) {
-        while let Some(partial) = self.datagrams.expired(self.now, 0) {
-            self.whole(v, &partial, self.now, 0);
+        let now = self.clock.now();
+        while let Some(partial) = self.datagrams.expired(now, 0) {
+            self.whole(v, &partial, now, 0);
         }
         self.connections.finish(v, &mut self.calls);
         self.connections.settle(v, &mut self.calls);

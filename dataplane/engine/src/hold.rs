@@ -6,6 +6,7 @@ use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 use hashbrown::{HashMap, HashSet};
 use lc_wire::{LinkType, Packet};
 
+use crate::clock::LineClock;
 use crate::frames::FrameNo;
 use crate::verdict::Verdicts;
 
@@ -19,6 +20,8 @@ const OVERHEAD: usize = 96;
 #[derive(Debug)]
 struct Held {
     ts: u64,
+    /// The line's time when it came, ns.
+    since: u64,
     number: u64,
     orig_len: u32,
     source: u16,
@@ -31,6 +34,7 @@ struct Held {
 /// Holds copies of undecided frames; gives selected ones back in order.
 #[derive(Debug)]
 pub struct Hold {
+    clock: LineClock,
     time: u64,
     bytes: usize,
     used: usize,
@@ -55,6 +59,7 @@ impl Hold {
     #[must_use]
     pub fn new(time: u64, bytes: usize) -> Self {
         Self {
+            clock: LineClock::default(),
             time,
             bytes,
             used: 0,
@@ -106,15 +111,16 @@ impl Hold {
 
     /// The frame has been followed: it is emitted, held, or counted as filtered; so are older ones that got decided.
     pub fn end(&mut self, packet: &Packet<'_>, mut emit: impl FnMut(&Packet<'_>)) {
-        self.expire(packet.ts);
+        let since = self.clock.see(packet.ts);
+        self.expire(self.clock.now());
         let frame = self.current;
         if self.current_selected && self.ready.is_empty() && self.blocking.is_empty() {
-            self.went_out(frame, self.current_holders, packet.ts);
+            self.went_out(frame, self.current_holders, since);
             emit(packet);
             return;
         }
         if self.current_selected || self.current_holders > 0 {
-            self.keep(frame, packet);
+            self.keep(frame, packet, since);
             if self.current_selected {
                 self.ready.push(Reverse(frame));
             }
@@ -125,7 +131,7 @@ impl Hold {
         self.drain(&mut emit);
     }
 
-    fn keep(&mut self, frame: FrameNo, packet: &Packet<'_>) {
+    fn keep(&mut self, frame: FrameNo, packet: &Packet<'_>, since: u64) {
         self.used += packet.data.len() + OVERHEAD;
         let source = usize::from(packet.source);
         if source >= self.held.len() {
@@ -136,9 +142,10 @@ impl Hold {
             let frames = &self.frames;
             self.arrival.retain(|(frame, _)| frames.contains_key(frame));
         }
-        self.arrival.push_back((frame, packet.ts));
+        self.arrival.push_back((frame, since));
         let held = Held {
             ts: packet.ts,
+            since,
             number: packet.number,
             orig_len: packet.orig_len,
             source: packet.source,
@@ -158,17 +165,17 @@ impl Hold {
             }
             self.ready.pop();
             if let Some(h) = self.forget(frame) {
-                self.went_out(frame, h.holders, h.ts);
+                self.went_out(frame, h.holders, h.since);
                 let (ts, number, orig_len, source, link) = (h.ts, h.number, h.orig_len, h.source, h.link);
                 emit(&Packet { ts, number, orig_len, source, link, data: &h.data });
             }
         }
     }
 
-    fn went_out(&mut self, frame: FrameNo, holders: u32, ts: u64) {
+    fn went_out(&mut self, frame: FrameNo, holders: u32, since: u64) {
         if holders > 0 {
             self.out.insert(frame);
-            self.out_order.push_back((frame, ts));
+            self.out_order.push_back((frame, since));
         }
     }
 
@@ -187,8 +194,8 @@ impl Hold {
 
     /// Lets go of what is too old or too much; unblocks what kept others back too long.
     fn expire(&mut self, now: u64) {
-        while let Some((frame, ts)) = self.out_order.front().copied() {
-            if now.saturating_sub(ts) <= self.time.saturating_mul(2) && self.out_order.len() <= MAX_OUT {
+        while let Some((frame, since)) = self.out_order.front().copied() {
+            if now.saturating_sub(since) <= self.time.saturating_mul(2) && self.out_order.len() <= MAX_OUT {
                 break;
             }
             self.out.remove(&frame);
@@ -196,14 +203,14 @@ impl Hold {
         }
         while let Some(first) = self.blocking.first().copied() {
             match self.frames.get(&first) {
-                Some(h) if now.saturating_sub(h.ts) <= BLOCK => break,
+                Some(h) if now.saturating_sub(h.since) <= BLOCK => break,
                 None if first == self.current => break,
                 _ => self.blocking.pop_first(),
             };
         }
-        while let Some((frame, ts)) = self.arrival.front().copied() {
+        while let Some((frame, since)) = self.arrival.front().copied() {
             let state = self.frames.get(&frame).map(|h| h.selected);
-            let over = now.saturating_sub(ts) > self.time || self.used > self.bytes;
+            let over = now.saturating_sub(since) > self.time || self.used > self.bytes;
             match state {
                 None => {}
                 Some(true) if over => {

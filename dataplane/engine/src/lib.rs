@@ -8,6 +8,7 @@
 pub mod bpf;
 pub mod call;
 pub mod calls;
+pub mod clock;
 pub mod defrag;
 pub mod follow;
 pub mod frames;

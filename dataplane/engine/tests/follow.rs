@@ -4,6 +4,7 @@ mod common;
 
 use common::*;
 use lc_engine::hold::Hold;
+use lc_engine::record::Record;
 
 const A: At = (1, 5060);
 const B: At = (2, 5060);
@@ -197,5 +198,46 @@ fn random_changes_of_valid_frames() {
         let mut f = follower("alice");
         f.calls = f.calls.limited(3);
         pipe(&mut f, &mut Hold::new(500 * MS, 20_000), &frames);
+    }
+}
+
+/// Frames of a call, one a second, with a longer talk: much is idle for some seconds at any time.
+fn slow_call() -> Vec<(u64, Vec<u8>)> {
+    let frames = timed(call("one", USERS, 1));
+    frames.into_iter().enumerate().map(|(n, (_, f))| (1_000_000 * MS + n as u64 * 1000 * MS, f)).collect()
+}
+
+#[test]
+fn one_wrong_timestamp_ends_nothing() {
+    for wrong in [0, u64::MAX, 1_000_000 * MS + 7200 * 1000 * MS, 40 * 365 * 86_400 * 1000 * MS] {
+        let mut frames = slow_call();
+        let n = frames.len();
+        frames.insert(2, (wrong, udp((8, 8), B, b"noise")));
+        frames.insert(20, (wrong, udp((8, 8), (9, 9), &rtp(9, 9))));
+        let parts = fragments(A, B, 7, &invite("late", USERS, &"y".repeat(900)), 256);
+        let last = frames[n + 1].0;
+        frames.extend(parts.into_iter().map(|f| (last + MS, f)));
+        let want: Vec<usize> = (0..frames.len()).filter(|i| *i != 2 && *i != 20).collect();
+        assert_eq!(kept("alice", &frames), want, "wrong: {wrong}");
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_back_or_on_ends_no_call() {
+    for (back, by) in [(true, 86_400_000 * MS), (true, 60_000 * MS), (false, 50_000 * MS)] {
+        let mut frames = slow_call();
+        for (ts, _) in &mut frames[15..] {
+            *ts = if back { 90_000_000 * MS + *ts - by } else { *ts + by };
+        }
+        for (ts, _) in &mut frames[..15] {
+            *ts += if back { 90_000_000 * MS } else { 0 };
+        }
+        let all: Vec<usize> = (0..frames.len()).collect();
+        assert_eq!(kept("alice", &frames), all, "back: {back}, by {by}");
+        let mut f = follower("alice");
+        file(&mut f, &frames);
+        let records = f.take_records();
+        let last = frames.last().unwrap().0;
+        assert!(records.iter().any(|r| matches!(r, Record::Sip(m) if m.ts == last)), "records keep the capture's time");
     }
 }

@@ -4,6 +4,7 @@ use lc_proto::rtp;
 
 use super::profile::clock_of;
 use super::Calls;
+use crate::defrag::FrameId;
 use crate::frames::FrameNo;
 use crate::media::{FlowKey, Kind, Owners, Seen};
 use crate::rtp_stats::{Arrival, Clock};
@@ -19,9 +20,10 @@ impl Calls {
         key: FlowKey,
         kind: Kind,
         payload: &[u8],
-        frame: FrameNo,
+        id: FrameId,
         now: u64,
     ) -> Owners {
+        let frame = id.frame;
         let found = self.media.flow(key, now);
         std::mem::take(&mut self.media.let_go).into_iter().for_each(|frame| v.release(frame));
         let Some(flow) = found else { return Owners::default() };
@@ -44,7 +46,7 @@ impl Calls {
         if let Some(p) = packet.filter(|_| self.records) {
             let clock = self.clock(&owners, p.payload_type);
             let a = Arrival {
-                ts: now,
+                ts: id.ts,
                 sequence,
                 timestamp: p.timestamp,
                 payload_type: p.payload_type,

@@ -54,7 +54,7 @@ impl Calls {
             }
             return if named { Owner::Selected } else { Owner::None };
         }
-        let (now, sent) = (at.ts, at.frames.first().map_or(at.ts, |f| f.ts));
+        let (now, sent) = (at.now, at.frames.first().map_or(at.now, |f| f.ts));
         let call = self.find(&m, at, v);
         let Some(c) = self.table.get_mut(call) else { return Owner::None };
         c.last = now;
@@ -96,7 +96,7 @@ impl Calls {
             self.end(v, call);
         }
         let first = (at.source, at.frames.first().map_or(0, |f| f.number));
-        let call = self.table.insert(Call::new(m, first, at.ts));
+        let call = self.table.insert(Call::new(m, first, at.now));
         self.by_id.insert(m.call_id.into(), call);
         if let Some(c) = self.table.get_mut(call) {
             self.name_bytes += c.names();
@@ -132,15 +132,15 @@ impl Calls {
         }
         if let Some(session) = sdp::find(m.content_type, m.body) {
             if status_of(m) < 300 {
-                let said = Said::new(call, at.context, at.ts, m, &session);
+                let said = Said::new(call, at.context, at.now, m, &session);
                 claimed = offers::apply(&mut self.media, c, &said);
             }
         }
         if over {
             self.drain(call);
         } else if !claimed.is_empty() {
-            for adopted in self.media.adopt(&claimed, at.ts) {
-                self.adopt(v, adopted, at.ts);
+            for adopted in self.media.adopt(&claimed, at.now) {
+                self.adopt(v, adopted, at.now);
             }
         }
     }

@@ -50,10 +50,18 @@ pub struct Arrived<'a> {
     pub transport: Transport,
     /// Frames that carried it.
     pub frames: &'a [FrameId],
-    /// Capture time of the last of them, ns.
-    pub ts: u64,
+    /// The line's time, ns.
+    pub now: u64,
     /// Source of the last of them.
     pub source: u16,
+}
+
+impl Arrived<'_> {
+    /// Capture time of the frame that completed it, ns.
+    #[must_use]
+    pub fn ts(&self) -> u64 {
+        self.frames.last().map_or(self.now, |f| f.ts)
+    }
 }
 
 /// Counters of the table, readable at any batch boundary.

@@ -49,7 +49,7 @@ impl Calls {
 
 pub(super) fn record(bytes: &[u8], at: Arrived<'_>, retransmission: bool) -> SipRecord {
     SipRecord {
-        ts: at.ts,
+        ts: at.ts(),
         source: at.source,
         frames: at.frames.to_vec(),
         ends: at.ends,
