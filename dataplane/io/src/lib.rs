@@ -1,9 +1,11 @@
-//! Files, TAP devices, schedules and the sandbox: the edges of the packet's way.
+//! Files, rings, TAP devices, schedules and the sandbox: the edges of the packet's way.
 //!
-//! [`files`] and [`merge`] read captures, [`pcap_out`] writes them, [`tap`] puts frames on a virtual interface,
-//! [`sandbox`] takes from the process what it does not need. Every timestamp is in nanoseconds since 1970-01-01 UTC.
+//! [`files`] and [`merge`] read captures, `af_packet` captures live, [`pcap_out`] writes them, [`tap`] puts frames on a virtual
+//! interface, [`sandbox`] takes from the process what it does not need. Every timestamp is in nanoseconds since 1970-01-01 UTC.
 //! Each sink counts with [`counters`], in one snapshot that is always closed.
 
+#[cfg(target_os = "linux")]
+pub mod af_packet;
 pub mod clock;
 pub mod counters;
 pub mod files;
