@@ -67,6 +67,13 @@ impl LineClock {
         self.seldom(ts)
     }
 
+    /// So much time went by without a frame: a wire that is idle, by the clock of the machine that listens.
+    pub fn pass(&mut self, ns: u64) {
+        if self.strays != UNSET {
+            (self.now, self.ts) = (self.now.saturating_add(ns), self.ts.saturating_add(ns));
+        }
+    }
+
     #[cold]
     fn seldom(&mut self, ts: u64) -> u64 {
         if self.strays == UNSET {
@@ -168,6 +175,18 @@ mod tests {
     fn a_first_frame_that_was_wrong_does_not_stop_time() {
         let clock = after(&[u64::MAX - 5, DAY, DAY + 1, DAY + 2, DAY + 3, DAY + 4]);
         assert_eq!((clock.ts, clock.now()), (DAY + 4, LATEST + 4));
+    }
+
+    #[test]
+    fn an_idle_wire_has_time_too() {
+        let mut clock = LineClock::default();
+        clock.pass(SECOND);
+        assert_eq!((clock.now(), clock.see(DAY)), (0, DAY));
+        clock.pass(100 * SECOND);
+        assert_eq!(clock.now(), DAY + 100 * SECOND);
+        // the next frame was on its way while time went by
+        assert_eq!(clock.see(DAY + 99 * SECOND), DAY + 99 * SECOND);
+        assert_eq!(clock.see(DAY + 101 * SECOND), DAY + 101 * SECOND);
     }
 
     #[test]

@@ -77,13 +77,7 @@ impl Follower {
     #[inline]
     pub fn frame(&mut self, v: &mut impl Verdicts, p: &Packet<'_>, frame: FrameNo) {
         let time = self.clock.see(p.ts);
-        let now = self.clock.now();
-        if now - self.ticked >= SECOND {
-            self.tick(v, now);
-        }
-        while let Some(partial) = self.datagrams.expired(now, patience(v)) {
-            self.whole(v, &partial, now, p.source);
-        }
+        self.timers(v, p.source);
         let ip = match decode(p.link, p.data) {
             Ok(ip) => ip,
             Err(why) => {
@@ -110,6 +104,23 @@ impl Follower {
         self.carried(v, carried);
         if !self.calls.fresh.is_empty() {
             self.connections.settle(v, &mut self.calls);
+        }
+    }
+
+    /// So much time went by without a frame (an idle wire): calls and datagrams expire all the same.
+    pub fn pass(&mut self, v: &mut impl Verdicts, ns: u64) {
+        self.clock.pass(ns);
+        self.timers(v, 0);
+    }
+
+    #[inline]
+    fn timers(&mut self, v: &mut impl Verdicts, source: u16) {
+        let now = self.clock.now();
+        if now - self.ticked >= SECOND {
+            self.tick(v, now);
+        }
+        while let Some(partial) = self.datagrams.expired(now, patience(v)) {
+            self.whole(v, &partial, now, source);
         }
     }
 

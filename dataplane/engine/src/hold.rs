@@ -229,6 +229,14 @@ impl Hold {
         }
     }
 
+    /// So much time went by without a frame, after the follower was told: what is too old goes, what got decided goes
+    /// out.
+    pub fn pass(&mut self, ns: u64, mut emit: impl FnMut(&Packet<'_>)) {
+        self.clock.pass(ns);
+        self.expire(self.clock.now());
+        self.drain(&mut emit);
+    }
+
     /// The input ended: what is selected goes out, the rest is filtered.
     pub fn finish(&mut self, mut emit: impl FnMut(&Packet<'_>)) {
         self.blocking.clear();
@@ -362,6 +370,22 @@ mod tests {
             h.select(1);
         });
         assert_eq!((out, h.missed), (vec![1], 0));
+    }
+
+    #[test]
+    fn time_goes_by_without_frames() {
+        let mut h = Hold::new(1_000_000, 1 << 20);
+        let mut out = Vec::new();
+        h.begin(1);
+        h.block(1);
+        h.end(&packet(1, 1000), |p| out.push(p.number));
+        h.begin(2);
+        h.select(2);
+        h.end(&packet(2, 2000), |p| out.push(p.number));
+        h.pass(900_000, |p| out.push(p.number));
+        assert_eq!((out.len(), h.len()), (0, 2));
+        h.pass(200_000, |p| out.push(p.number));
+        assert_eq!((out, h.len(), h.take_filtered().count()), (vec![2], 0, 1));
     }
 
     #[test]

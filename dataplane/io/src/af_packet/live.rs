@@ -51,8 +51,8 @@ pub struct Live {
     now: u64,
     /// Until when a frame is kept back, because an earlier one may still be on its way through another ring.
     due: Option<u64>,
-    /// Time of the frame handed out last, and the monotonic time at which it came over.
-    newest: Option<(u64, u64)>,
+    /// Monotonic time at which the frame handed out last came over, or of the last [`Live::passed`]; 0 before the first.
+    since: u64,
     events: Vec<Event>,
 }
 
@@ -67,7 +67,7 @@ impl Live {
             last: None,
             now: 0,
             due: None,
-            newest: None,
+            since: 0,
             events: Vec::new(),
         }
     }
@@ -90,7 +90,7 @@ impl Live {
         };
         self.last = Some(i);
         let ring = &self.slots[i].ring;
-        self.newest = Some((ring.ts(), ring.came));
+        self.since = self.since.max(ring.came);
         Some(ring.packet())
     }
 
@@ -153,11 +153,14 @@ impl Live {
         Some(i)
     }
 
-    /// The time of the capture now, ns since 1970: that of the last frame and what has passed since. No frame to come
-    /// is much older. `None` before the first frame.
-    #[must_use]
-    pub fn time(&self) -> Option<u64> {
-        self.newest.map(|(ts, came)| ts + clock::now().saturating_sub(came))
+    /// How much time went by, ns, since the last frame came over or since the last call.
+    pub fn passed(&mut self) -> u64 {
+        let now = clock::now();
+        let since = std::mem::replace(&mut self.since, now);
+        if since == 0 {
+            return 0;
+        }
+        now.saturating_sub(since)
     }
 
     /// Waits for frames, up to `limit`; spins for the first `spin` of it. What happened to interfaces is noted.

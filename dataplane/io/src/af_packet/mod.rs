@@ -6,7 +6,7 @@
 //! latency of about the retire timeout); TPACKET_V2 hands over single frames (lowest latency).
 //!
 //! System calls: mmap and munmap of the ring, poll, getsockopt (PACKET_STATISTICS, PACKET_VERSION, SO_ERROR),
-//! setsockopt (PACKET_TIMESTAMP), getsockname, clock_gettime.
+//! getsockname, clock_gettime.
 
 mod dedup;
 mod header;

@@ -120,8 +120,6 @@ impl Ring {
         }
         let map = Map::new(&socket, geometry.len()).map_err(|e| refuse(format!("the ring cannot be mapped: {e}")))?;
         let ifindex = socket::bound_to(&socket)?;
-        // an old kernel that knows only its own stamps keeps them
-        let _ = socket::prefer_hardware_stamps(&socket);
         let none = Frame {
             ts: 0,
             orig_len: 0,

@@ -59,11 +59,6 @@ pub(super) fn pending_error(socket: &File) -> io::Result<i32> {
     option(socket, libc::SOL_SOCKET, libc::SO_ERROR)
 }
 
-/// Stamps of the network card where it makes them (ptp tools switch that on), else those of the driver's interrupt.
-pub(super) fn prefer_hardware_stamps(socket: &File) -> io::Result<()> {
-    set(socket, libc::PACKET_TIMESTAMP, &(libc::SOF_TIMESTAMPING_RAW_HARDWARE | libc::SOF_TIMESTAMPING_SOFTWARE))
-}
-
 /// The interface the socket is bound to: 0 for all, -1 when it was deleted.
 pub(super) fn bound_to(socket: &File) -> io::Result<i32> {
     let mut address = MaybeUninit::<libc::sockaddr_ll>::zeroed();
