@@ -32,16 +32,16 @@ class FileSink:
 
 @final
 class VifSink:
-    """A TAP or TUN descriptor with its queue and its writing thread."""
+    """A TAP or TUN device with its queue and its writing thread; without a descriptor frames are dropped as `gone`."""
 
     def __new__(
         cls,
         *,
         name: str,
-        fd: int,
         kind: str,
         mtu: int,
         buffer_size: int,
+        fd: int | None = None,
         replay_timing: bool = False,
         replay_speed: float = 1.0,
         rate_limit: int = 0,
@@ -87,6 +87,19 @@ class Line:
     def finished(self) -> bool: ...
     def progress(self) -> tuple[int, int, int, int]: ...
     def stats(self) -> dict[str, Any]: ...
+    def change(
+        self,
+        *,
+        selection: tuple[list[str], list[str], list[str]] | None = None,
+        filters: dict[int, list[tuple[int, int, int, int]]] | None = None,
+        files: list[FileSink] = ...,
+        vif: VifSink | None = None,
+        remove: list[str] = ...,
+    ) -> int: ...
+    def changed(self) -> int: ...
+    def replace_vif(self, fd: int) -> None: ...
+    def set_rate(self, rate_limit: int, rate_burst: int) -> None: ...
+    def iterations(self) -> int: ...
     def messages(self) -> list[tuple[str, str]]: ...
 
 def drop_privileges(uid: int, gid: int, groups: list[int]) -> None: ...

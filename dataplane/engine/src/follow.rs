@@ -251,6 +251,14 @@ impl Follower {
         self.calls.tick(v, now);
     }
 
+    /// The selectors change at a batch boundary; see [`Calls::reselect`].
+    pub fn reselect(&mut self, v: &mut impl Verdicts, selection: Selection) {
+        self.calls.reselect(v, selection);
+        if !self.calls.fresh.is_empty() {
+            self.connections.settle(v, &mut self.calls);
+        }
+    }
+
     /// The input ended: all that waits is decided.
     pub fn finish(&mut self, v: &mut impl Verdicts) {
         let now = self.clock.now();

@@ -241,3 +241,41 @@ fn a_clock_that_is_set_back_or_on_ends_no_call() {
         assert!(records.iter().any(|r| matches!(r, Record::Sip(m) if m.ts == last)), "records keep the capture's time");
     }
 }
+
+/// Two calls side by side through a pipe; at frame `at` the selectors become `user`. Which frames came out.
+fn reselected(first: &str, user: &str, at: usize) -> Vec<usize> {
+    let (one, two) = (call("one", USERS, 1), call("two", OTHERS, 11));
+    let frames = timed(one.into_iter().zip(two).flat_map(|(a, b)| [a, b]));
+    let mut f = follower(first);
+    let mut hold = Hold::new(10_000 * MS, 64 << 20);
+    let mut out = Vec::new();
+    for (n, (ts, data)) in frames.iter().enumerate() {
+        if n == at {
+            f.reselect(&mut hold, selection(user));
+            hold.pass(0, |p| out.push(p.number as usize - 1));
+        }
+        let p = packet(n, *ts, data);
+        hold.begin(n as u64);
+        f.frame(&mut hold, &p, n as u64);
+        hold.end(&p, |p| out.push(p.number as usize - 1));
+    }
+    f.finish(&mut hold);
+    hold.finish(|p| out.push(p.number as usize - 1));
+    assert_eq!((out.len() + hold.take_filtered().count(), hold.missed), (frames.len(), 0));
+    out.sort_unstable();
+    out
+}
+
+#[test]
+fn new_selectors_take_calls_in_progress_whole_and_let_nobody_go() {
+    let total = 2 * call("one", USERS, 1).len();
+    let all: Vec<usize> = (0..total).collect();
+    let odd: Vec<usize> = (1..total).step_by(2).collect();
+    assert_eq!(reselected("nobody", "carol", 20), odd, "what is held of a call in progress is kept");
+    assert_eq!(reselected("alice", "dave", 20), all, "a selected call goes on to its end");
+    assert_eq!(reselected("carol", "", 20), all, "no name stands for every call");
+    assert_eq!(reselected("carol", "nobody", 20), odd);
+    let even: Vec<usize> = (0..total).step_by(2).collect();
+    assert_eq!(reselected("nobody", "alice@a.example", 20), even, "a host is seen at the next message");
+    assert!(reselected("nobody", "alice@elsewhere.org", 20).is_empty());
+}

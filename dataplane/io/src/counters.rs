@@ -121,6 +121,16 @@ pub struct SinkCounters {
 }
 
 impl SinkCounters {
+    /// The sums of both.
+    #[must_use]
+    pub fn plus(mut self, other: &Self) -> Self {
+        self.offered += other.offered;
+        self.written += other.written;
+        self.queued += other.queued;
+        self.dropped.merge(&other.dropped);
+        self
+    }
+
     /// Whether the equation holds.
     #[must_use]
     pub fn is_closed(&self) -> bool {

@@ -1,7 +1,7 @@
-//! One flag that ends every wait of a pipeline.
+//! One flag that ends every wait of a pipeline, and the sign that whoever looks at it lives.
 
 use std::fs::File;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,13 @@ const SLICE: Duration = Duration::from_millis(20);
 
 /// Asks to end. Clones share the flag; once set it stays set.
 #[derive(Clone, Debug, Default)]
-pub struct Interrupt(Arc<AtomicBool>);
+pub struct Interrupt(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    set: AtomicBool,
+    beats: AtomicU64,
+}
 
 /// What a descriptor is awaited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,14 +36,26 @@ impl Interrupt {
 
     /// Ends every wait that looks at this flag, now and later.
     pub fn set(&self) {
-        self.0.store(true, Ordering::Release);
+        self.0.set.store(true, Ordering::Release);
     }
 
     /// Whether the end was asked for.
     #[must_use]
     #[inline]
     pub fn is_set(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        self.0.set.load(Ordering::Acquire)
+    }
+
+    /// A sign of life: one iteration of a loop, or one look at the flag while waiting.
+    #[inline]
+    pub fn beat(&self) {
+        self.0.beats.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many there were.
+    #[must_use]
+    pub fn beats(&self) -> u64 {
+        self.0.beats.load(Ordering::Relaxed)
     }
 
     /// Waits until `file` is ready. False when the flag was set, or `limit` has passed, before it was.
@@ -48,6 +66,7 @@ impl Interrupt {
             if self.is_set() {
                 return false;
             }
+            self.beat();
             let slice = left.map_or(SLICE, |left| left.min(SLICE));
             if ready(file, direction, slice) {
                 return true;

@@ -4,8 +4,9 @@
 mod common;
 
 use std::fs::File;
+use std::io::Read;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::time::{Duration, Instant};
 
 use common::{frame, packet};
@@ -123,4 +124,65 @@ fn wrong_settings_are_refused() {
         assert!(VifSink::new(pair().0, &wrong).is_err());
     }
     assert!(VifSink::new(pair().0, &Config { buffer_size: 0, ..config() }).is_err());
+}
+
+#[test]
+fn a_device_may_come_later_and_be_another_one() {
+    for direct in [false, true] {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let (again, others) = pair();
+        let config = Config { direct, ..config() };
+        let mut sink = VifSink::new(None, &config).unwrap();
+        let handle = sink.handle();
+        let offer = |sink: &mut VifSink, i: u64| {
+            sink.offer(&packet(&frame(i, 100), 0, 0, LinkType::ETHERNET));
+            sink.flush();
+        };
+        offer(&mut sink, 0);
+        assert!(!handle.stats().up && handle.is_gone());
+        handle.replace(File::from(OwnedFd::from(ours)));
+        offer(&mut sink, 1);
+        let mut buffer = [0; 2048];
+        let n = theirs.read(&mut buffer).unwrap();
+        assert_eq!(buffer[..n], *frame(1, 100));
+        assert!(handle.stats().up);
+        drop(theirs); // the device goes: what is written until another one comes is counted
+        for i in 2..4 {
+            offer(&mut sink, i);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert!(handle.is_gone() && !handle.stats().up);
+        handle.replace(again);
+        offer(&mut sink, 4);
+        let n = others.recv(&mut buffer).unwrap();
+        assert_eq!(buffer[..n], *frame(4, 100));
+        let stats = sink.close(true);
+        assert_eq!((stats.counters.offered, stats.counters.written, stats.up), (5, 2, true));
+        assert!(stats.counters.is_closed());
+        let gone: Vec<_> = stats.counters.dropped.iter().collect();
+        assert!(matches!(gone[..], [("gone", 3)]), "{gone:?}");
+    }
+}
+
+#[test]
+fn the_rate_changes_while_frames_flow() {
+    let (ours, theirs) = pair();
+    let limited = Config { rate_limit: 1, rate_burst: 1, blocking: false, ..config() };
+    let mut sink = VifSink::new(ours, &limited).unwrap();
+    let offer = |sink: &mut VifSink, n: u64| {
+        (0..n).for_each(|i| sink.offer(&packet(&frame(i, 100), 0, 0, LinkType::ETHERNET)));
+        sink.flush();
+        let due = Instant::now() + Duration::from_secs(5);
+        while sink.stats().counters.queued > 0 && Instant::now() < due {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        sink.stats().counters.written
+    };
+    theirs.set_nonblocking(true).unwrap();
+    assert_eq!(offer(&mut sink, 5), 1);
+    sink.handle().set_rate(0, 0);
+    assert_eq!(offer(&mut sink, 5), 6);
+    sink.handle().set_rate(1, 2);
+    assert_eq!(offer(&mut sink, 5), 8);
+    assert!(sink.close(true).counters.is_closed());
 }

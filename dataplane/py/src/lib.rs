@@ -2,6 +2,7 @@
 //!
 //! Importing it starts no thread. The threads of a [`line::Line`] never attach to Python.
 
+mod control;
 mod convert;
 mod line;
 mod run;

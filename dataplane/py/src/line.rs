@@ -9,16 +9,18 @@ use lc_engine::bpf::{Instruction, Program};
 use lc_engine::select::{Class, Selection, VOIP};
 use lc_io::files::Input;
 use lc_io::merge::Merged;
+use lc_io::tap::VifHandle;
 use lc_proto::users::{Backend, Patterns};
 use lc_wire::LinkType;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
+use crate::control::Change;
 use crate::convert;
 use crate::run::{Records, Spec, Worker};
 use crate::shared::Shared;
-use crate::sinks::{FileSink, Sink, SinkView, VifSink};
+use crate::sinks::{Figures, FileSink, Sink, SinkView, VifSink};
 
 type Instructions = Vec<(u16, u8, u8, u32)>;
 
@@ -28,9 +30,27 @@ pub struct Line {
     names: Vec<String>,
     show_dtmf: bool,
     shared: Arc<Shared>,
-    views: Vec<(String, SinkView)>,
+    views: Mutex<Vec<View>>,
+    /// Whether selectors, and whether filters and sinks can change while it runs.
+    hot: (bool, bool),
+    matcher: Backend,
+    voip: bool,
     worker: Mutex<Option<Worker>>,
     thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// A sink as Python's side sees it.
+struct View {
+    name: String,
+    view: SinkView,
+    /// Taken off the line: it counts no more.
+    removed: bool,
+}
+
+impl View {
+    fn of(sink: &Sink) -> Self {
+        Self { name: sink.name().to_owned(), view: sink.view(), removed: false }
+    }
 }
 
 fn value<E: std::fmt::Display>(e: E) -> PyErr {
@@ -80,6 +100,26 @@ fn distinct(names: impl Iterator<Item = String>) -> Vec<String> {
     out
 }
 
+fn selection(
+    users: &[String],
+    call_ids: Vec<String>,
+    protocols: &[String],
+    matcher: Backend,
+    voip: bool,
+) -> PyResult<Selection> {
+    let patterns = Patterns::compile_for(users, matcher).map_err(value)?;
+    let ids = call_ids.into_iter().map(String::into_bytes);
+    Ok(Selection::new(Some(patterns), ids, classes(protocols, voip)?))
+}
+
+fn programs(filters: HashMap<u16, Instructions>) -> PyResult<Vec<(LinkType, Program)>> {
+    let program = |(link, code): (u16, Instructions)| {
+        let code = code.into_iter().map(|(code, jt, jf, k)| Instruction { code, jt, jf, k }).collect();
+        Ok((LinkType(link), Program::new(code).map_err(value)?))
+    };
+    filters.into_iter().map(program).collect()
+}
+
 fn open(inputs: &[(String, i32)], shared: &Shared) -> PyResult<Merged> {
     let mut opened = Vec::new();
     for (source, (name, fd)) in inputs.iter().enumerate() {
@@ -123,16 +163,10 @@ impl Line {
         show_dtmf: bool,
     ) -> PyResult<Self> {
         let shared = Arc::new(Shared::default());
-        let patterns = Patterns::compile_for(&users, backend(matcher)?).map_err(value)?;
-        let ids = call_ids.into_iter().map(String::into_bytes);
-        let selection = Selection::new(Some(patterns), ids, classes(&protocols, voip)?);
-        let filters = filters.unwrap_or_default().into_iter().map(|(link, code)| {
-            let code = code.into_iter().map(|(code, jt, jf, k)| Instruction { code, jt, jf, k }).collect();
-            Ok((LinkType(link), Program::new(code).map_err(value)?))
-        });
+        let matcher = backend(matcher)?;
         let spec = Spec {
-            filters: filters.collect::<PyResult<_>>()?,
-            selection,
+            filters: programs(filters.unwrap_or_default())?,
+            selection: selection(&users, call_ids, &protocols, matcher, voip)?,
             voip,
             records: match records {
                 None => Records::None,
@@ -155,9 +189,66 @@ impl Line {
         if let Some(vif) = vif {
             sinks.push(vif.get().hand_over(&shared)?);
         }
-        let views = sinks.iter().map(|s| (s.name().to_owned(), s.view())).collect();
+        let views = Mutex::new(sinks.iter().map(View::of).collect());
+        let hot = spec.hot();
         let worker = py.detach(|| Worker::new(spec, sinks, Arc::clone(&shared)));
-        Ok(Self { names, show_dtmf, shared, views, worker: Mutex::new(Some(worker)), thread: Mutex::new(None) })
+        let (worker, thread) = (Mutex::new(Some(worker)), Mutex::new(None));
+        Ok(Self { names, show_dtmf, shared, views, hot, matcher, voip, worker, thread })
+    }
+
+    /// Changes the running line at one batch boundary: selectors (users, Call-IDs, protocols), programs of the filter,
+    /// sinks that begin and names of sinks that end; `None` leaves a part as it is. Gives the number of the change, which
+    /// `changed` reaches when it is in force. Raises ValueError with one line, and then nothing changes.
+    #[pyo3(signature = (*, selection=None, filters=None, files=vec![], vif=None, remove=vec![]))]
+    fn change(
+        &self,
+        selection: Option<(Vec<String>, Vec<String>, Vec<String>)>,
+        filters: Option<HashMap<u16, Instructions>>,
+        files: Vec<Py<FileSink>>,
+        vif: Option<Py<VifSink>>,
+        remove: Vec<String>,
+    ) -> PyResult<u64> {
+        let (selects, changes) = self.hot;
+        if !changes || (selection.is_some() && !selects) {
+            return Err(value("this line reads a file, or follows no calls: it cannot change while it runs"));
+        }
+        let selection =
+            selection.map(|(u, c, p)| crate::line::selection(&u, c, &p, self.matcher, self.voip)).transpose()?;
+        let filters = filters.map(programs).transpose()?;
+        let mut add = Vec::new();
+        for file in &files {
+            add.push(file.get().open(&self.names, &self.shared)?);
+        }
+        if let Some(vif) = vif {
+            add.push(vif.get().hand_over(&self.shared)?);
+        }
+        let mut views = held(&self.views);
+        views.iter_mut().filter(|v| remove.contains(&v.name)).for_each(|v| v.removed = true);
+        views.extend(add.iter().map(View::of));
+        Ok(self.shared.mailbox.leave(Change { selection, filters, add, remove }))
+    }
+
+    /// The number of the last change that is in force.
+    fn changed(&self) -> u64 {
+        self.shared.mailbox.done()
+    }
+
+    /// The interface's frames go to this device from now on. Raises ValueError where the line has no interface.
+    fn replace_vif(&self, fd: i32) -> PyResult<()> {
+        let device = crate::sinks::file_of(fd)?;
+        self.vif()?.replace(device);
+        Ok(())
+    }
+
+    /// Another limit for the interface: packets a second (0 for none), and how many at once.
+    fn set_rate(&self, rate_limit: u64, rate_burst: u64) -> PyResult<()> {
+        self.vif()?.set_rate(rate_limit, rate_burst);
+        Ok(())
+    }
+
+    /// Counts up as long as the worker lives, while nothing comes too.
+    fn iterations(&self) -> u64 {
+        self.shared.stop.beats()
     }
 
     /// Starts the worker. Raises RuntimeError the second time.
@@ -173,7 +264,7 @@ impl Line {
     /// Asks to end: what is on its way is accounted for.
     fn stop(&self) {
         self.shared.stop.set();
-        self.views.iter().for_each(|(_, view)| view.stop());
+        held(&self.views).iter().for_each(|v| v.view.stop());
     }
 
     /// Up to `max_records` records; waits up to `timeout_ms` for the first.
@@ -214,17 +305,17 @@ impl Line {
         convert::follow(py, &d, &snapshot.follow)?;
         let (sinks, vifs, queues) = (PyDict::new(py), PyDict::new(py), PyDict::new(py));
         queues.set_item("records", self.shared.waiting())?;
-        for (name, view) in &self.views {
-            let (counters, vif) = view.read(py)?;
-            queues.set_item(name, counters.get_item("queued")?)?;
-            sinks.set_item(name, counters)?;
-            if let Some(vif) = vif {
+        for (name, figures) in self.figures() {
+            queues.set_item(&name, figures.counters().queued)?;
+            sinks.set_item(&name, figures.counters_dict(py)?)?;
+            if let Some(vif) = figures.vif_dict(py)? {
                 vifs.set_item(name.trim_start_matches("vif:"), vif)?;
             }
         }
         d.set_item("sinks", sinks)?;
         d.set_item("vif", vifs)?;
         d.set_item("queues", queues)?;
+        d.set_item("iterations", PyDict::from_sequence(&[("line", self.shared.stop.beats())].into_pyobject(py)?)?)?;
         let workers = PyDict::new(py);
         workers.set_item("line", snapshot.busy)?;
         d.set_item("workers", workers)?;
@@ -234,5 +325,27 @@ impl Line {
     /// Reports since the last call: (level, one line). An error means that something was damaged, lost or left out.
     fn messages(&self) -> Vec<(&'static str, String)> {
         self.shared.messages()
+    }
+}
+
+impl Line {
+    /// The interface that is on the line.
+    fn vif(&self) -> PyResult<VifHandle> {
+        let views = held(&self.views);
+        let found = views.iter().filter(|v| !v.removed).find_map(|v| v.view.vif());
+        found.ok_or_else(|| value("this line has no interface"))
+    }
+
+    /// What each sink counts; several of one name, of which all but the last were taken off the line, are one.
+    fn figures(&self) -> Vec<(String, Figures)> {
+        let mut found: Vec<(String, Figures)> = Vec::new();
+        for v in held(&self.views).iter() {
+            let figures = v.view.figures(v.removed);
+            match found.iter_mut().find(|(name, _)| *name == v.name) {
+                Some((_, before)) => *before = figures.after(before),
+                None => found.push((v.name.clone(), figures)),
+            }
+        }
+        found
     }
 }

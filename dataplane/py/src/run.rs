@@ -60,6 +60,19 @@ pub struct Spec {
     pub startup_delay: Duration,
 }
 
+impl Spec {
+    /// Whether calls are followed.
+    fn follows(&self) -> bool {
+        self.voip || !self.selection.keeps_all()
+    }
+
+    /// Whether selectors, and whether filters and sinks can change while it runs: where frames are decided once.
+    pub fn hot(&self) -> (bool, bool) {
+        let once = !self.inputs.is_regular();
+        (once && self.follows(), once || !self.follows())
+    }
+}
+
 /// What a frame meets before it is followed.
 enum Gate {
     Pass,
@@ -121,6 +134,17 @@ impl Out {
         self.publish();
     }
 
+    /// A sink ends: what it has taken is written, elsewhere where that can take long.
+    fn remove(&mut self, name: &str) {
+        let Some(at) = self.sinks.iter().position(|s| s.name() == name) else { return };
+        let mut sink = self.sinks.remove(at);
+        let lost = self.lost();
+        let close = move || sink.close(true, &lost);
+        if let Err(error) = lc_io::thread::spawn("lc-close", close) {
+            self.shared.damage(format!("{name}: cannot be closed in order: {error}"));
+        }
+    }
+
     /// What each source lost, for files that tell it.
     fn lost(&self) -> Vec<SourceDrops> {
         let lost =
@@ -151,8 +175,7 @@ impl Worker {
     /// Reads all input, closes the sinks, and says so.
     pub fn run(mut self) {
         self.out.clocks = (clock::now(), clock::thread_cpu());
-        let follows = self.spec.voip || !self.spec.selection.keeps_all();
-        if !follows {
+        if !self.spec.follows() {
             self.straight();
         } else if self.spec.inputs.is_regular() {
             self.twice();
@@ -184,6 +207,7 @@ impl Worker {
     fn delay(&self) {
         let until = Instant::now() + self.spec.startup_delay;
         while !self.shared.stop.is_set() {
+            self.shared.stop.beat();
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return;
@@ -192,8 +216,31 @@ impl Worker {
         }
     }
 
+    /// Takes up what was changed from outside, whole; see [`Spec::hot`].
+    fn take_up(&mut self, mut followed: Option<(&mut Follower, &mut Hold)>) {
+        let changes = self.shared.mailbox.take();
+        let n = changes.len();
+        for change in changes {
+            if let Some(filters) = change.filters {
+                self.spec.filters = filters;
+            }
+            for name in change.remove {
+                self.out.remove(&name);
+            }
+            self.out.sinks.extend(change.add);
+            if let (Some(selection), Some((follower, hold))) = (change.selection, followed.as_mut()) {
+                follower.reselect(*hold, selection);
+                let out = &mut self.out;
+                hold.pass(0, |p| out.emit(p));
+                tell(&self.shared, follower);
+            }
+        }
+        self.shared.mailbox.did(n);
+    }
+
     /// At a batch boundary.
     fn batch(&mut self, pass: u64, passes: u64) {
+        self.shared.stop.beat();
         let total = self.spec.inputs.size().unwrap_or(0);
         self.shared.set_progress([pass, passes, self.spec.inputs.position(), total]);
         if self.published.elapsed() >= PUBLISH {
@@ -207,10 +254,19 @@ impl Worker {
         !self.spec.inputs.is_regular() && !self.spec.inputs.ready(Duration::ZERO)
     }
 
-    /// Waits for input; what is ready goes out first.
-    fn wait(&mut self) {
+    /// Waits for input; what is ready goes out first. False when there is something else to do before.
+    fn wait(&mut self) -> bool {
         self.out.flush();
-        while !self.shared.stop.is_set() && !self.spec.inputs.ready(Duration::from_millis(50)) {}
+        while !self.shared.stop.is_set() {
+            self.shared.stop.beat();
+            if self.spec.inputs.ready(Duration::from_millis(50)) {
+                return true;
+            }
+            if self.shared.mailbox.waits() {
+                return false;
+            }
+        }
+        true
     }
 
     fn loops(&self) -> impl Iterator<Item = u64> {
@@ -239,8 +295,11 @@ impl Worker {
             }
             let mut n: u64 = 0;
             while !self.out.ends() {
-                if self.must_wait() {
-                    self.wait();
+                if self.shared.mailbox.waits() {
+                    self.take_up(None);
+                }
+                if self.must_wait() && !self.wait() {
+                    continue;
                 }
                 let Some(p) = self.spec.inputs.next() else { break };
                 let gate = gate(&self.spec.filters, &p);
@@ -346,9 +405,14 @@ impl Worker {
         self.delay();
         let mut n: FrameNo = 0;
         while !self.out.ends() {
+            if self.shared.mailbox.waits() {
+                self.take_up(Some((&mut follower, &mut hold)));
+            }
             if self.must_wait() {
                 self.account(&mut hold);
-                self.wait();
+                if !self.wait() {
+                    continue;
+                }
             }
             let Some(p) = self.spec.inputs.next() else { break };
             let (source, link) = (p.source, p.link);

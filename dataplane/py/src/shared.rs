@@ -9,6 +9,8 @@ use lc_engine::calls::CallStats;
 use lc_engine::record::Record;
 use lc_io::interrupt::Interrupt;
 
+use crate::control::Mailbox;
+
 /// Records that wait for Python before a file is read on.
 const MAX_RECORDS: usize = 8192;
 
@@ -88,12 +90,14 @@ pub enum Told {
 }
 
 /// The state that worker and Python share.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Shared {
     snapshot: Mutex<Snapshot>,
     records: Mutex<VecDeque<Told>>,
     changed: Condvar,
     messages: Mutex<Vec<(&'static str, String)>>,
+    /// Changes for the worker.
+    pub mailbox: Mailbox,
     /// Asks every part to end.
     pub stop: Interrupt,
     finished: AtomicBool,

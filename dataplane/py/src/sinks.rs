@@ -148,14 +148,63 @@ impl SinkView {
         }
     }
 
-    /// (counters, interface figures).
-    pub fn read<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyDict>, Option<Bound<'py, PyDict>>)> {
+    /// The interface behind it.
+    pub fn vif(&self) -> Option<VifHandle> {
         match self {
-            Self::File(counters) => Ok((sink_dict(py, &held(counters).clone())?, None)),
+            Self::File(_) => None,
+            Self::Vif(handle) => Some(handle.clone()),
+        }
+    }
+
+    /// What it counts now; a removed interface is not up.
+    pub fn figures(&self, removed: bool) -> Figures {
+        match self {
+            Self::File(counters) => Figures::File(*held(counters)),
             Self::Vif(handle) => {
                 let stats = handle.stats();
-                Ok((sink_dict(py, &stats.counters)?, Some(vif_dict(py, &stats)?)))
+                Figures::Vif(Box::new(VifStats { up: stats.up && !removed, ..stats }))
             }
+        }
+    }
+}
+
+/// What a sink counts.
+pub enum Figures {
+    /// A file.
+    File(SinkCounters),
+    /// An interface.
+    Vif(Box<VifStats>),
+}
+
+impl Figures {
+    /// The accounting.
+    pub fn counters(&self) -> &SinkCounters {
+        match self {
+            Self::File(counters) => counters,
+            Self::Vif(stats) => &stats.counters,
+        }
+    }
+
+    /// With what the earlier sink of the same name had counted.
+    #[must_use]
+    pub fn after(self, before: &Self) -> Self {
+        match (self, before) {
+            (Self::Vif(stats), Self::Vif(before)) => Self::Vif(Box::new(stats.after(before))),
+            (Self::File(counters), before) => Self::File(counters.plus(before.counters())),
+            (other, _) => other,
+        }
+    }
+
+    /// For Python.
+    pub fn counters_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        sink_dict(py, self.counters())
+    }
+
+    /// For Python, of an interface.
+    pub fn vif_dict<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
+        match self {
+            Self::File(_) => Ok(None),
+            Self::Vif(stats) => vif_dict(py, stats).map(Some),
         }
     }
 }
@@ -255,7 +304,8 @@ impl FileSink {
     }
 }
 
-/// A TAP or TUN descriptor with its queue and its writing thread.
+/// A TAP or TUN device with its queue and its writing thread; without a descriptor frames are dropped as `gone` until
+/// one comes (`Line.replace_vif`).
 #[pyclass(module = "lippycatd._dataplane", frozen)]
 pub struct VifSink {
     name: String,
@@ -266,15 +316,15 @@ pub struct VifSink {
 #[pymethods]
 impl VifSink {
     #[new]
-    #[pyo3(signature = (*, name, fd, kind, mtu, buffer_size, replay_timing=false, replay_speed=1.0, rate_limit=0,
-        rate_burst=0, blocking=true))]
+    #[pyo3(signature = (*, name, kind, mtu, buffer_size, fd=None, replay_timing=false, replay_speed=1.0,
+        rate_limit=0, rate_burst=0, blocking=true))]
     #[allow(clippy::too_many_arguments)] // keyword arguments: one description
     fn new(
         name: String,
-        fd: i32,
         kind: &str,
         mtu: u32,
         buffer_size: u64,
+        fd: Option<i32>,
         replay_timing: bool,
         replay_speed: f64,
         rate_limit: u64,
@@ -298,7 +348,7 @@ impl VifSink {
             blocking,
             direct: false,
         };
-        let tap = Tap::new(file_of(fd)?, &config).map_err(|e| PyValueError::new_err(e.to_string()))?;
+        let tap = Tap::new(fd.map(file_of).transpose()?, &config).map_err(|e| PyValueError::new_err(e.to_string()))?;
         let handle = tap.handle();
         Ok(Self { name, tap: Mutex::new(Some(tap)), handle })
     }

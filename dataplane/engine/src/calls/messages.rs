@@ -108,10 +108,14 @@ impl Calls {
     /// Selects the call when this message names what was asked for.
     pub(super) fn decide(&mut self, v: &mut impl Verdicts, call: Ref, m: &Message<'_>) {
         let known = self.known.as_ref().map(|k| k.get(u64::from(call.serial)));
-        let Some(c) = self.table.get_mut(call).filter(|c| !c.selected) else { return };
-        if !known.unwrap_or_else(|| self.selection.names(m)) {
-            return;
+        if !self.is_selected(call) && known.unwrap_or_else(|| self.selection.names(m)) {
+            self.choose(v, call);
         }
+    }
+
+    /// The call is selected from now on, with what waits of it.
+    pub(super) fn choose(&mut self, v: &mut impl Verdicts, call: Ref) {
+        let Some(c) = self.table.get_mut(call) else { return };
         c.selected = true;
         self.chosen.set(u64::from(call.serial));
         for frame in c.waiting.take() {

@@ -4,6 +4,7 @@ mod ends;
 mod media;
 mod messages;
 mod profile;
+mod reselect;
 mod tell;
 
 use std::cmp::Reverse;

@@ -88,12 +88,16 @@ pub fn invite(id: &str, users: (&str, &str), body: &str) -> Vec<u8> {
     sip(&format!("INVITE sip:{}@b.example SIP/2.0", users.1), id, users, "1 INVITE", body)
 }
 
-pub fn follower(user: &str) -> Follower {
-    let users = Patterns::compile(&[user]).unwrap();
-    Follower::new(Selection::new(Some(users), [], VOIP), true, None)
+pub fn selection(user: &str) -> Selection {
+    let users = Patterns::compile(if user.is_empty() { &[][..] } else { std::slice::from_ref(&user) }).unwrap();
+    Selection::new(Some(users), [], VOIP)
 }
 
-fn packet(n: usize, ts: u64, data: &[u8]) -> Packet<'_> {
+pub fn follower(user: &str) -> Follower {
+    Follower::new(selection(user), true, None)
+}
+
+pub fn packet(n: usize, ts: u64, data: &[u8]) -> Packet<'_> {
     Packet { ts, number: n as u64 + 1, orig_len: data.len() as u32, source: 0, link: LinkType::ETHERNET, data }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::frame::is_oversize;
 use super::pace::{Bucket, Schedule};
-use super::queue::{Batch, Shared};
+use super::queue::{Batch, Next, Shared};
 use super::stats::Tally;
 use super::{Config, Kind, Report};
 use crate::clock;
@@ -19,7 +19,7 @@ const LONG: u64 = 1_000_000;
 
 /// The writing side.
 pub(super) struct Injector {
-    file: File,
+    file: Option<File>,
     name: String,
     kind: Kind,
     mtu: usize,
@@ -44,7 +44,8 @@ struct Reported {
 }
 
 impl Injector {
-    pub fn new(file: File, config: &Config, shared: Arc<Shared>) -> Self {
+    pub fn new(file: Option<File>, config: &Config, shared: Arc<Shared>) -> Self {
+        let gone = file.is_none();
         Self {
             file,
             name: config.name.clone(),
@@ -56,7 +57,7 @@ impl Injector {
             tally: Tally::default(),
             shared,
             due: 0,
-            gone: false,
+            gone,
             link_down: false,
             reported: Reported::default(),
         }
@@ -86,7 +87,36 @@ impl Injector {
         }
     }
 
+    /// Takes up another device or limit, where there is one.
+    #[inline]
+    pub fn changed(&mut self) {
+        if let Some(next) = self.shared.changes() {
+            self.take_up(next);
+        }
+    }
+
+    #[cold]
+    fn take_up(&mut self, next: Next) {
+        if let Some(device) = next.device {
+            self.file = Some(device);
+            (self.gone, self.reported) = (false, Reported::default());
+            let mut state = self.shared.lock();
+            if state.refusing == Some(DropReason::Gone) {
+                state.refusing = None;
+            }
+            drop(state);
+            self.link(false);
+        }
+        if let Some((limit, burst)) = next.rate {
+            self.bucket = (limit > 0).then(|| Bucket::new(limit, burst));
+            if self.is_paced() {
+                clock::exact_timers();
+            }
+        }
+    }
+
     fn write_batch(&mut self, batch: &Batch) {
+        self.changed();
         if batch.anchor {
             self.anchor();
         }
@@ -127,7 +157,10 @@ impl Injector {
     #[inline]
     #[allow(clippy::unused_io_amount)]
     fn put(&mut self, frame: &[u8]) -> io::Result<()> {
-        self.file.write(frame).map(drop)
+        match &mut self.file {
+            Some(file) => file.write(frame).map(drop),
+            None => Err(io::ErrorKind::BrokenPipe.into()),
+        }
     }
 
     #[inline]
@@ -182,7 +215,9 @@ impl Injector {
         while matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock)
             && !self.shared.is_stopped()
         {
-            let _ = Interrupt::new().wait(&self.file, Direction::Write, Some(Duration::from_millis(20)));
+            if let Some(file) = &self.file {
+                let _ = Interrupt::new().wait(file, Direction::Write, Some(Duration::from_millis(20)));
+            }
             match self.put(frame) {
                 Ok(()) => return self.written(frame),
                 Err(again) => error = again,

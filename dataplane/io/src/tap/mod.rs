@@ -97,6 +97,16 @@ impl VifHandle {
         self.0.stats()
     }
 
+    /// The frames from now on go to this device; the one before, if any, is closed.
+    pub fn replace(&self, device: File) {
+        self.0.change(|next| next.device = Some(device));
+    }
+
+    /// Another limit from now on: frames a second (0 for none), and how many at once.
+    pub fn set_rate(&self, rate_limit: u64, rate_burst: u64) {
+        self.0.change(|next| next.rate = Some((rate_limit, rate_burst)));
+    }
+
     /// Ends every wait at once. What is queued, and what is offered from now on, is dropped as `stopped`.
     pub fn stop(&self) {
         self.0.stop();
@@ -116,11 +126,13 @@ impl VifHandle {
 }
 
 impl VifSink {
-    /// Takes the device over and starts its thread.
+    /// Takes the device over and starts its thread. Without a device frames are dropped as `gone` until one comes
+    /// ([`VifHandle::replace`]).
     ///
     /// # Errors
     /// Not on Linux; a speed that is no positive number; no room for a thread.
-    pub fn new(file: File, config: &Config) -> io::Result<Self> {
+    pub fn new(device: impl Into<Option<File>>, config: &Config) -> io::Result<Self> {
+        let device = device.into();
         let invalid = |text: &str| io::Error::new(io::ErrorKind::InvalidInput, format!("{}: {text}", config.name));
         if !cfg!(target_os = "linux") {
             return Err(io::Error::new(io::ErrorKind::Unsupported, "a virtual interface needs Linux"));
@@ -132,7 +144,10 @@ impl VifSink {
             return Err(invalid("the buffer must hold at least one packet"));
         }
         let shared = Arc::new(Shared::new(config.buffer_size));
-        let injector = Injector::new(file, config, shared.clone());
+        if device.is_none() {
+            shared.lock().refusing = Some(DropReason::Gone);
+        }
+        let injector = Injector::new(device, config, shared.clone());
         let (thread, direct) = if config.direct {
             (None, Some(injector))
         } else {
@@ -185,6 +200,7 @@ impl VifSink {
 
     fn offer_direct(&mut self, packet: &Packet<'_>) {
         let Some(injector) = &mut self.direct else { return };
+        injector.changed();
         injector.tally.offered += 1;
         match frame::shape(self.kind, packet) {
             Ok(frame::Shape { header: None, start, end }) => injector.write(packet.ts, &packet.data[start..end]),

@@ -1,6 +1,8 @@
 //! The queue between a worker and the thread that writes: batches of frames under one lock.
 
 use std::collections::VecDeque;
+use std::fs::File;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -45,6 +47,13 @@ impl Batch {
     }
 }
 
+/// What the writing side takes up before its next frame.
+#[derive(Debug, Default)]
+pub(super) struct Next {
+    pub device: Option<File>,
+    pub rate: Option<(u64, u64)>,
+}
+
 /// What the lock protects.
 #[derive(Debug, Default)]
 pub(super) struct State {
@@ -56,6 +65,7 @@ pub(super) struct State {
     /// Nobody takes frames any more, and as what they are counted.
     pub refusing: Option<DropReason>,
     pub link_down: bool,
+    next: Next,
     pub reports: Vec<Report>,
 }
 
@@ -67,13 +77,15 @@ pub(super) struct Shared {
     /// There is room again, or nobody makes any.
     freed: Condvar,
     stop: Interrupt,
+    /// Something is in `next`.
+    changed: AtomicBool,
     capacity: u64,
 }
 
 impl Shared {
     pub fn new(capacity: u64) -> Self {
         let (filled, freed, stop) = (Condvar::new(), Condvar::new(), Interrupt::new());
-        Self { state: Mutex::default(), filled, freed, stop, capacity }
+        Self { state: Mutex::default(), filled, freed, stop, changed: AtomicBool::new(false), capacity }
     }
 
     /// The state; a thread that panicked has left it whole, as every change is a single step.
@@ -91,6 +103,29 @@ impl Shared {
         let mut sums = state.sums;
         sums.publish(&mut tally);
         sums.stats(self.capacity, state.refusing != Some(DropReason::Gone) && !state.link_down)
+    }
+
+    /// Notes what the writing side is to take up; a device makes room for frames again.
+    pub fn change(&self, change: impl FnOnce(&mut Next)) {
+        let mut state = self.lock();
+        change(&mut state.next);
+        if state.next.device.is_some() && state.refusing == Some(DropReason::Gone) {
+            state.refusing = None;
+        }
+        self.changed.store(true, Ordering::Release);
+        drop(state);
+        self.filled.notify_all();
+    }
+
+    /// What there is to take up, once.
+    #[inline]
+    pub fn changes(&self) -> Option<Next> {
+        if !self.changed.load(Ordering::Acquire) {
+            return None;
+        }
+        let mut state = self.lock();
+        self.changed.store(false, Ordering::Release);
+        Some(std::mem::take(&mut state.next))
     }
 
     /// Ends every wait; what is queued will not be written.
@@ -161,7 +196,7 @@ impl Shared {
         state.refusing.or(self.is_stopped().then_some(DropReason::Stopped))
     }
 
-    /// The next batch; `None` at the end. `done` is the batch before, with what became of its frames.
+    /// The next batch, an empty one where something is to be taken up; `None` at the end. `done` is the batch before, with what became of its frames.
     pub fn take(&self, done: Option<Batch>, tally: &mut Tally) -> Option<Batch> {
         let mut state = self.lock();
         state.sums.publish(tally);
@@ -177,6 +212,9 @@ impl Shared {
         loop {
             if self.is_stopped() {
                 return None;
+            }
+            if self.changed.load(Ordering::Acquire) {
+                return Some(state.free.pop().unwrap_or_default());
             }
             if let Some(batch) = state.queue.pop_front() {
                 return Some(batch);

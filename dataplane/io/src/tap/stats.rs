@@ -65,6 +65,16 @@ pub struct VifStats {
 }
 
 impl VifStats {
+    /// With what an earlier interface of the same name had counted.
+    #[must_use]
+    pub fn after(mut self, before: &Self) -> Self {
+        self.counters = self.counters.plus(&before.counters);
+        self.injected_bytes += before.injected_bytes;
+        self.oversize += before.oversize;
+        self.latency.merge(&before.latency);
+        self
+    }
+
     /// Writes that the device refused, by reason.
     pub fn errors(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         [DropReason::LinkDown, DropReason::Gone, DropReason::Error]

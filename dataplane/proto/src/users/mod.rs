@@ -98,6 +98,12 @@ impl Patterns {
         self.matches_parts(Uri::new(uri))
     }
 
+    /// Whether a bare user part, whose host is not known, names one of the users; a pattern with a host does not.
+    #[must_use]
+    pub fn matches_user(&self, user: &[u8]) -> bool {
+        self.matches_parts(Uri { user, host: b"" })
+    }
+
     /// Whether a message is one of the users'.
     #[must_use]
     pub fn matches(&self, m: &Message<'_>) -> bool {
