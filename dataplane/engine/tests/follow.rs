@@ -98,23 +98,52 @@ fn segments_out_of_order_and_again() {
     assert_eq!(kept("alice", &timed(frames)), [0, 1, 2, 4, 5, 6, 7, 8]);
 }
 
+const UPGRADE: &[u8] = b"GET /ws HTTP/1.1\r\nHost: b\r\nUpgrade: websocket\r\nSec-WebSocket-Protocol: sip\r\n\r\n";
+
+/// A client's WebSocket frame; `first` is its first byte: FIN and opcode.
+fn websocket(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mask = [1, 2, 3, 4u8];
+    let mut f = vec![first, 0x80 | 126];
+    f.extend((payload.len() as u16).to_be_bytes());
+    f.extend(mask);
+    f.extend(payload.iter().zip(mask.iter().cycle()).map(|(b, k)| b ^ k));
+    f
+}
+
 #[test]
 fn sip_over_websocket() {
-    let upgrade = b"GET /ws HTTP/1.1\r\nHost: b\r\nUpgrade: websocket\r\nSec-WebSocket-Protocol: sip\r\n\r\n";
-    let masked = |m: &[u8]| {
-        let mask = [1, 2, 3, 4u8];
-        let mut f = vec![0x81, 0x80 | 126];
-        f.extend((m.len() as u16).to_be_bytes());
-        f.extend(mask);
-        f.extend(m.iter().zip(mask.iter().cycle()).map(|(b, k)| b ^ k));
-        f
-    };
-    let (one, two) = (masked(&invite("one", USERS, "")), masked(&invite("two", OTHERS, "")));
-    let frames = timed(connection(&[upgrade, &one[..100], &one[100..], &two]));
+    let (one, two) = (websocket(0x81, &invite("one", USERS, "")), websocket(0x81, &invite("two", OTHERS, "")));
+    let frames = timed(connection(&[UPGRADE, &one[..100], &one[100..], &two]));
     let mut f = follower("alice");
     let kept = file(&mut f, &frames);
     assert!([0, 1, 2, 4, 5, 7, 8].iter().all(|n| kept.contains(n)) && !kept.contains(&6), "{kept:?}");
     assert_eq!(f.take_records().len(), 2); // the message and the call
+}
+
+#[test]
+fn websocket_messages_in_parts_on_a_shared_connection() {
+    let parts = |m: &[u8]| [websocket(1, &m[..60]), websocket(0, &m[60..90]), websocket(0x80, &m[90..])];
+    let (one, two) = (parts(&invite("one", USERS, "")), parts(&invite("two", OTHERS, "")));
+    let ping = [0x89, 0x80, 1, 2, 3, 4];
+    let (head, tail) = one[1].split_at(20);
+    let pieces: [&[u8]; 9] = [UPGRADE, &two[0], &two[1], &two[2], &one[0], &ping, head, tail, &one[2]];
+    // 0-2 handshake, 3 upgrade, 4-6 the other's parts, 7-11 ours, 12-13 close
+    let mut f = follower("alice");
+    let frames = timed(connection(&pieces));
+    let mine = file(&mut f, &frames);
+    assert_eq!(mine, [0, 1, 2, 7, 8, 9, 10, 11, 12, 13]);
+    assert_eq!(kept("alice", &frames), mine);
+    let Record::Sip(m) = &f.take_records()[0] else { panic!() };
+    assert_eq!((m.bytes.as_ref(), m.frames.len()), (&invite("one", USERS, "")[..], 5));
+}
+
+#[test]
+fn websocket_parts_without_end_are_bounded() {
+    let mut f = follower("alice");
+    let many: Vec<u8> = websocket(0, &[b'x'; 1000]).repeat(40);
+    let pieces: Vec<&[u8]> = std::iter::once(UPGRADE).chain(std::iter::repeat_n(&many[..], 80)).collect();
+    file(&mut f, &timed(connection(&pieces)));
+    assert!(f.connections.evicted[3] > 0);
 }
 
 #[test]

@@ -19,6 +19,15 @@ pub(super) enum Mode {
     Other,
 }
 
+/// The parts so far of a WebSocket message in several frames (RFC 6455 §5.4).
+#[derive(Debug, Default)]
+pub(super) struct Parts {
+    /// Pending bytes of the stream that they take.
+    pub(super) read: usize,
+    /// What they carry.
+    pub(super) payload: Vec<u8>,
+}
+
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) key: (End, End),
@@ -27,7 +36,7 @@ pub(super) struct Connection {
     /// Where reading of a message stands, per direction.
     pub(super) framers: [Framer; 2],
     /// WebSocket message in the making, per direction.
-    pub(super) fragments: [Vec<u8>; 2],
+    pub(super) parts: [Parts; 2],
     pub(super) upgraded: [bool; 2],
     pub(super) edges: Waiting,
     pub(super) bare: Waiting,
@@ -50,7 +59,7 @@ impl Connection {
             mode: Mode::Unknown,
             halves: Box::default(),
             framers: [Framer::default(); 2],
-            fragments: [Vec::new(), Vec::new()],
+            parts: [Parts::default(), Parts::default()],
             upgraded: [false; 2],
             edges: Waiting::default(),
             bare: Waiting::default(),
@@ -139,7 +148,7 @@ impl Connection {
     pub(super) fn weigh(&self) -> [usize; 4] {
         let sip = matches!(self.mode, Mode::Sip | Mode::WebSocket);
         let held = self.halves.iter().map(Half::held).sum();
-        let parts: usize = self.fragments.iter().map(Vec::capacity).sum();
+        let parts: usize = self.parts.iter().map(|p| p.payload.capacity()).sum();
         [usize::from(sip), usize::from(!sip), held, parts + self.halves.iter().map(Half::weight).sum::<usize>()]
     }
 

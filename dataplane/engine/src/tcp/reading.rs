@@ -3,7 +3,7 @@
 use lc_proto::sip::{self, Framer, Framing};
 use lc_proto::websocket;
 
-use super::connection::{Connection, Mode};
+use super::connection::{Connection, Mode, Parts};
 use super::Place;
 use crate::calls::{Arrived, Calls, Owner};
 use crate::defrag::FrameId;
@@ -30,7 +30,7 @@ pub(super) struct Work<'a, V: Verdicts> {
 impl<V: Verdicts> Work<'_, V> {
     /// Consumes all that is complete.
     pub(super) fn read(&mut self, c: &mut Connection, side: usize, at_end: bool) {
-        while c.mode != Mode::Other && !c.halves[side].pending().is_empty() {
+        while c.mode != Mode::Other && c.halves[side].pending().len() > c.parts[side].read {
             let more = if c.mode == Mode::WebSocket && c.upgraded[side] {
                 self.websocket(c, side)
             } else {
@@ -92,10 +92,12 @@ impl<V: Verdicts> Work<'_, V> {
         true
     }
 
-    /// One WebSocket frame (RFC 6455 §5.2); a whole message is one SIP message (RFC 7118 §5).
+    /// One WebSocket frame (RFC 6455 §5.2); a whole message is one SIP message (RFC 7118 §5). Its first parts stay
+    /// pending until the last one says whose they all are.
     fn websocket(&mut self, c: &mut Connection, side: usize) -> bool {
         let half = &c.halves[side];
-        let buf = half.pending();
+        let parts = &mut c.parts[side];
+        let buf = half.pending().get(parts.read..).unwrap_or_default();
         let f = match websocket::frame(buf) {
             websocket::Framing::NeedMore => return false,
             websocket::Framing::Frame(f) => f,
@@ -105,26 +107,23 @@ impl<V: Verdicts> Work<'_, V> {
                 return false;
             }
         };
-        let len = f.header_len + f.payload_len;
-        if !f.is_data() {
-            self.consume(c, side, len, Owner::Connection);
+        let len = parts.read + f.header_len + f.payload_len;
+        if f.is_data() {
+            let start = parts.payload.len();
+            parts.payload.extend_from_slice(&buf[f.header_len..f.header_len + f.payload_len]);
+            websocket::unmask(&mut parts.payload[start..], f.mask);
+        }
+        let between = !f.is_data() && parts.read > 0; // a control frame between the parts goes with them
+        if between || (f.is_data() && !f.fin) {
+            parts.read = len;
             return true;
         }
-        let mut payload = buf[f.header_len..len].to_vec();
-        websocket::unmask(&mut payload, f.mask);
-        let frames = half.carriers(len);
-        let mut whole = std::mem::take(&mut c.fragments[side]);
-        whole.extend(payload);
-        if !f.fin {
-            if whole.len() <= MAX_BUFFER {
-                c.fragments[side] = whole;
-            }
-            self.consume(c, side, len, Owner::Connection);
-            return true;
-        }
-        let owner = match whole.iter().all(|b| matches!(b, b'\r' | b'\n')) {
-            true => Owner::Connection,
-            false => self.message(c, side, &whole, &frames, Transport::Ws),
+        let whole = std::mem::take(&mut parts.payload);
+        let owner = if whole.iter().all(|b| matches!(b, b'\r' | b'\n')) {
+            Owner::Connection
+        } else {
+            let frames = half.carriers(len);
+            self.message(c, side, &whole, &frames, Transport::Ws)
         };
         self.consume(c, side, len, owner);
         true
@@ -160,6 +159,7 @@ impl<V: Verdicts> Work<'_, V> {
 
     fn consume(&mut self, c: &mut Connection, side: usize, len: usize, owner: Owner) {
         c.framers[side] = Framer::default();
+        c.parts[side] = Parts::default();
         let selected = match owner {
             Owner::Call(call) => Some(self.calls.is_selected(call)),
             Owner::Selected => Some(true),
