@@ -122,7 +122,7 @@ MEANING: Final[dict[str, str]] = {
     "state": "how the call stood at its end",
     "ring": "time of the first 18x",
     "answer": "time of the first 2xx",
-    "pdd_ms": "post-dial delay: the INVITE (the last one after 401 or 407) to the first 18x, in ms",
+    "pdd_ms": "post-dial delay: the INVITE (the last one after 401 or 407) to the first 18x, by their first bytes, ms",
     "final": "final status of the INVITE",
     "streams": "SSRCs of the call's streams",
 }
