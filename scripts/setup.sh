@@ -134,6 +134,13 @@ step_helper() {
     stamp helper "$key"
 }
 
+# one run at a time in a checkout: the second waits and then finds everything done
+exec 9> .setup/lock
+if command -v flock > /dev/null && ! flock --nonblock 9; then
+    say "another run is at work here: waiting for it"
+    flock 9
+fi
+
 step_system
 step_venv
 step_helper
