@@ -118,7 +118,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(_COUNTER, "sip_messages", "SIP messages", ("kind", "code"), _pairs("sip_messages")),
     Family(_GAUGE, "streams_active", "RTP streams that have not ended", (), _one("streams_active")),
     Family(_GAUGE, "table_entries", "Entries of a table", ("table",), _named("tables")),
-    Family(_COUNTER, "table_evictions", "Entries removed from a table", ("table", "reason"), _pairs("evictions")),
+    Family(_COUNTER, "table_evictions", "Entries removed from a table, or that found no place", ("table", "reason"), _pairs("evictions")),
     Family(_GAUGE, "reassembly_streams", "TCP streams by state", ("state",), _states("reassembly", "streams")),
     Family(_GAUGE, "reassembly_bytes", "Bytes that wait for a gap to close", (), _one("reassembly", "bytes")),
     Family(_GAUGE, "queue_depth", "Entries that wait in a queue", ("queue",), _named("queues")),

@@ -52,7 +52,7 @@ impl Media {
     /// A call claims an endpoint; `mine` are the endpoints it claims already. None at the limit.
     pub fn claim(&mut self, end: End, call: Ref, how: How, mine: &[Ref], now: u64) -> Option<Ref> {
         if self.ends.len() >= MAX_ENDS && !self.by_end.contains_key(&end) {
-            self.evicted[0] += 1;
+            self.evicted.endpoints += 1;
             return None;
         }
         let at = self.endpoint(end);

@@ -61,7 +61,7 @@ impl Media {
             return Some(*at);
         }
         if self.flows.len() >= MAX_FLOWS {
-            self.evicted[0] += 1;
+            self.evicted.flows += 1;
             self.evict()?;
         }
         let ends = key.ends().map(|e| self.endpoint(e));
@@ -170,7 +170,7 @@ impl Media {
         let idle = |f: &Flow| if f.owners.is_empty() { IDLE_ORPHAN } else { IDLE_OWNED };
         let old: Vec<Ref> =
             self.flows.iter().filter(|(_, f)| now.saturating_sub(f.last) > idle(f)).map(|(at, _)| at).collect();
-        self.evicted[1] += old.len() as u64;
+        self.evicted.idle_flows += old.len() as u64;
         old.into_iter().flat_map(|at| self.remove(at)).collect()
     }
 

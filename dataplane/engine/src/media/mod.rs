@@ -35,6 +35,19 @@ pub const MAX_ENDS: usize = 2 * MAX_FLOWS;
 /// RTP streams with statistics at once.
 pub const MAX_STREAMS: usize = 500_000;
 
+/// Entries that were forgotten, or found no place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Evicted {
+    /// Flows forgotten for their age.
+    pub idle_flows: u64,
+    /// Flows forgotten for the limit, and packets of new ones that found no place.
+    pub flows: u64,
+    /// Endpoints that no call could claim.
+    pub endpoints: u64,
+    /// RTP packets without statistics: their stream found no place.
+    pub streams: u64,
+}
+
 /// All endpoints and flows.
 #[derive(Debug, Default)]
 pub struct Media {
@@ -51,8 +64,8 @@ pub struct Media {
     swept: u64,
     /// Streams that ended since they were last taken.
     pub ended: Vec<Ended>,
-    /// Flows, streams and endpoints not followed for the limits, and flows forgotten for their age.
-    pub evicted: [u64; 2],
+    /// What the limits cost.
+    pub evicted: Evicted,
 }
 
 impl Media {

@@ -31,7 +31,7 @@ impl Media {
                     return;
                 }
                 None => {
-                    self.evicted[0] += 1;
+                    self.evicted.streams += 1;
                     return;
                 }
             }

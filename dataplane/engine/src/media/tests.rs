@@ -4,6 +4,7 @@ use lc_wire::Addr;
 
 use super::flows::IDLE_ORPHAN;
 use super::*;
+use crate::rtp_stats::{Arrival, Clock};
 
 const X: Ref = Ref { slot: 1, serial: 1 };
 const Y: Ref = Ref { slot: 2, serial: 2 };
@@ -101,4 +102,21 @@ fn idle_flows_and_unclaimed_endpoints_are_forgotten() {
     m.wait(flow, 5, 0, u64::MAX);
     assert_eq!(m.sweep(IDLE_ORPHAN + SECOND), [5]);
     assert_eq!(m.sizes(), (0, 0));
+}
+
+#[test]
+fn each_limit_has_its_own_counter() {
+    let mut m = Media::default();
+    let flow = m.flow(key(end(1, 4000), end(2, 5000)), 0).unwrap();
+    let clock = Clock { rate: 8000, timed: true, events: false };
+    let a = Arrival { ts: 0, sequence: 0, timestamp: 0, payload_type: 0, bytes: 172, first: None };
+    (0..40).for_each(|ssrc| m.count(flow, ssrc, a, clock));
+    assert_eq!(m.evicted, Evicted { streams: 8, ..Evicted::default() });
+    m.sweep(IDLE_ORPHAN + SECOND);
+    assert_eq!(m.evicted, Evicted { streams: 8, idle_flows: 1, ..Evicted::default() });
+    let mut m = Media::default();
+    for n in 0..=MAX_ENDS as u128 {
+        m.claim(End { addr: Addr(n), ..end(1, 1) }, X, How::Named, &[], 0);
+    }
+    assert_eq!(m.evicted, Evicted { endpoints: 1, ..Evicted::default() });
 }
