@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from http.server import HTTPServer
+from socketserver import BaseServer
 from typing import TYPE_CHECKING
 
 from prometheus_client import MetricsHandler
@@ -39,15 +40,22 @@ def bind(listen: str) -> socket.socket:
     return listener
 
 
+class _Inherited(HTTPServer):
+    """A server on a socket that listens already; behind the lock no other can be made."""
+
+    def __init__(self, listener: socket.socket, handler: type[MetricsHandler]) -> None:
+        BaseServer.__init__(self, listener.getsockname()[:2], handler)
+        self.socket = listener
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+
+
 class Page:
     """Serves a registry on a listening socket."""
 
     def __init__(self, listener: socket.socket, registry: CollectorRegistry) -> None:
         handler = MetricsHandler.factory(registry)
         handler.timeout = _TIMEOUT  # type: ignore[attr-defined]  # of socketserver.StreamRequestHandler
-        self._server = HTTPServer(listener.getsockname()[:2], handler, bind_and_activate=False)
-        self._server.socket.close()
-        self._server.socket = listener
+        self._server = _Inherited(listener, handler)
         self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True)
 
     def start(self) -> None:

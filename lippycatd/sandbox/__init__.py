@@ -14,11 +14,13 @@ if TYPE_CHECKING:
 
     from lippycatd.sandbox.identity import Identity
 
-# What a role reads after the lock; everything else it needs is open by then.
-_READ: dict[str, tuple[str, ...]] = {
-    "capture": ("/proc/self", "/etc/localtime", "/usr/share/zoneinfo"),
-}
+Role = Literal["capture", "daemon"]
 
+# What every role reads after the lock; everything else it needs is open by then, or named by the caller.
+_READ = ("/proc/self", "/etc/localtime", "/usr/share/zoneinfo")
+
+# Versions of Landlock, and the mode of seccomp that is a filter.
+TCP_RULES, SCOPES, FILTERED = 4, 6, 2
 
 # The sets that must be empty whoever started it; the bounding set of a process without root cannot be changed.
 _CAPABILITIES = ("effective", "permitted", "inheritable", "ambient")
@@ -33,18 +35,36 @@ class Report:
     @property
     def missing(self) -> str:
         """One line for what the kernel could not put in force; empty where all of it is."""
-        if self.facts.get("landlock") == "none":
-            return "this kernel has no Landlock: files are protected by their permissions alone"
-        return ""
+        if "landlock" not in self.facts:
+            return ""
+        lacks = lacking(self.facts)
+        return f"the sandbox goes without what this kernel lacks: {'; '.join(lacks)}" if lacks else ""
 
     def __str__(self) -> str:
         return ", ".join(f"{name}={value}" for name, value in self.facts.items())
 
 
-def enter(role: Literal["capture"], runs_as: Identity, *, write: Iterable[str] = ()) -> Report:
+def lacking(facts: dict[str, Any]) -> list[str]:
+    """What a status shows as not in force, each with what that means (pure)."""
+    abi, lacks = facts["landlock_abi"], []
+    if facts["landlock"] == "none":
+        lacks.append("Landlock (files are protected by their permissions alone)")
+    elif abi < TCP_RULES:
+        lacks.append(f"TCP rules and scopes in Landlock (it has ABI {abi}, they need 4 and 6)")
+    elif abi < SCOPES:
+        lacks.append(f"scopes in Landlock (it has ABI {abi}, they need 6: abstract sockets stay reachable)")
+    if facts["seccomp"] != FILTERED:
+        lacks.append("seccomp filters (every system call stays open)")
+    if not facts["mdwe"]:
+        lacks.append("PR_SET_MDWE (the seccomp filter alone keeps new memory from being executed)")
+    return lacks
+
+
+def enter(role: Role, runs_as: Identity, *, read: Iterable[str] = (), write: Iterable[str] = ()) -> Report:
     """Drops every privilege for good and locks the process in; before any other thread exists.
 
-    `write` are directories in which files may still be made. Raises NotPossible when the drop does not hold.
+    `read` are files and directories that stay readable, `write` directories in which files may still be made. Raises
+    NotPossible when the drop does not hold.
     """
     from lippycatd import _dataplane  # noqa: PLC0415  loaded before the lock, not at import
 
@@ -53,8 +73,8 @@ def enter(role: Literal["capture"], runs_as: Identity, *, write: Iterable[str] =
     try:
         groups = [] if runs_as.drop else os.getgroups()
         _dataplane.drop_privileges(runs_as.uid, runs_as.gid, groups)
-        read = [path for path in _READ[role] if os.path.exists(path)]  # noqa: PTH110
-        _dataplane.lock(read=read, write=sorted(set(write)))
+        readable = [path for path in (*_READ, *sorted(set(read))) if os.path.exists(path)]  # noqa: PTH110
+        _dataplane.lock(role, read=readable, write=sorted(set(write)))
     except (OSError, RuntimeError, ValueError) as error:
         raise NotPossible(f"cannot drop privileges to {runs_as.name}: {error}") from None
     report = Report(_dataplane.sandbox_status())

@@ -23,8 +23,8 @@ def hook(event, arguments):
     if event == "import" and early:
         late.append(arguments[0])
 
-def locking(**paths):
-    done = lock(**paths)
+def locking(*role, **paths):
+    done = lock(*role, **paths)
     early.extend(sys.modules)
     return done
 

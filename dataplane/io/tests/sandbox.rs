@@ -10,7 +10,7 @@ use std::os::unix::net::UnixStream;
 use std::process::Command;
 
 use common::{root, Scratch};
-use lc_io::sandbox::{drop_privileges, lock, status, Enforcement, Rules, SandboxError};
+use lc_io::sandbox::{drop_privileges, lock, status, Enforcement, Role, Rules, SandboxError};
 
 const NOBODY: u32 = 65_534;
 
@@ -58,7 +58,7 @@ fn threads_and_root_are_refused() {
     let (send, receive) = std::sync::mpsc::channel::<()>();
     let thread = std::thread::spawn(move || receive.recv());
     assert!(matches!(drop_privileges(NOBODY, NOBODY, &[]), Err(SandboxError::Threads(2))));
-    let error = lock(&Rules::default()).unwrap_err();
+    let error = lock(Role::Capture, &Rules::default()).unwrap_err();
     assert_eq!(
         error.to_string(),
         "sandbox: 2 threads are running; privileges must be dropped before the second one starts"
@@ -77,7 +77,7 @@ fn locks() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let rules = Rules { read: vec![kept.clone(), "/none".into()], write: vec![scratch.file("out")] };
-    let now = lock(&rules).unwrap();
+    let now = lock(Role::Capture, &rules).unwrap();
     assert_eq!(now.missing, [std::path::PathBuf::from("/none")]);
     assert!(now.no_new_privs);
     if now.landlock_abi == 0 {

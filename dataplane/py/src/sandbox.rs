@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use lc_io::sandbox::{self, Enforcement, Rules, Status};
-use pyo3::exceptions::PyOSError;
+use lc_io::sandbox::{self, Enforcement, Role, Rules, Status};
+use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -28,6 +28,7 @@ fn dict<'py>(py: Python<'py>, s: &Status) -> PyResult<Bound<'py, PyDict>> {
     d.set_item("no_new_privs", s.no_new_privs)?;
     d.set_item("dumpable", s.dumpable)?;
     d.set_item("seccomp", s.seccomp)?;
+    d.set_item("mdwe", s.mdwe)?;
     d.set_item("landlock_abi", s.landlock_abi)?;
     let landlock = match s.landlock {
         Enforcement::None => "none",
@@ -45,11 +46,17 @@ pub fn drop_privileges(uid: u32, gid: u32, groups: Vec<u32>) -> PyResult<()> {
     sandbox::drop_privileges(uid, gid, &groups).map(drop).map_err(fault)
 }
 
-/// Puts everything but these files and directories out of reach, and TCP; gives what is in force.
+/// Puts everything but these files and directories out of reach, TCP, and all system calls that the role ("capture"
+/// or "daemon") does not need; gives what is in force. Raises ValueError for another role.
 #[pyfunction]
-#[pyo3(signature = (*, read, write))]
-pub fn lock(py: Python<'_>, read: Vec<PathBuf>, write: Vec<PathBuf>) -> PyResult<Bound<'_, PyDict>> {
-    dict(py, &sandbox::lock(&Rules { read, write }).map_err(fault)?)
+#[pyo3(signature = (role, *, read, write))]
+pub fn lock<'py>(py: Python<'py>, role: &str, read: Vec<PathBuf>, write: Vec<PathBuf>) -> PyResult<Bound<'py, PyDict>> {
+    let role = match role {
+        "capture" => Role::Capture,
+        "daemon" => Role::Daemon,
+        _ => return Err(PyValueError::new_err(format!("role: {role} is neither capture nor daemon"))),
+    };
+    dict(py, &sandbox::lock(role, &Rules { read, write }).map_err(fault)?)
 }
 
 /// What the kernel says is in force.

@@ -9,35 +9,37 @@ use landlock::{
     RulesetCreated, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope, ABI,
 };
 
-use super::privileges::alone;
-use super::status::status;
-use super::{Enforcement, Rules, SandboxError, Status};
+use super::{Enforcement, Rules, SandboxError};
 
 /// What is asked for; an older kernel does what it can.
 const TARGET: ABI = ABI::V7;
 
-/// The kernel does not tell what it enforces: this is its answer to [`lock`].
-static STATE: Mutex<(Enforcement, Vec<PathBuf>)> = Mutex::new((Enforcement::None, Vec::new()));
-
-/// Locks the calling thread, and all that it starts, to the files of `rules`. Open descriptors stay usable. A second
-/// call can only take away more.
-///
-/// # Errors
-/// Threads are running; the kernel refuses the rules. A kernel without Landlock is no error: the status tells.
-pub fn lock(rules: &Rules) -> Result<Status, SandboxError> {
-    alone()?;
-    let mut missing = Vec::new();
-    let enforced = restrict(rules, &mut missing).map_err(|error| SandboxError::Landlock(error.to_string()))?;
-    if let Ok(mut state) = STATE.lock() {
-        *state = (enforced, missing);
-    }
-    status()
+/// Version of the kernel's Landlock (0 without), what is enforced, and the paths that could not be opened.
+#[derive(Clone, Debug, Default)]
+pub(super) struct State {
+    pub abi: u32,
+    pub enforcement: Enforcement,
+    pub missing: Vec<PathBuf>,
 }
 
-/// Version of the kernel's Landlock, what is enforced, and the paths that could not be opened.
-pub(super) fn state() -> (u32, Enforcement, Vec<PathBuf>) {
-    let (enforcement, missing) = STATE.lock().map(|state| state.clone()).unwrap_or_default();
-    (version(), enforcement, missing)
+static STATE: Mutex<Option<State>> = Mutex::new(None);
+
+/// Locks the calling thread, and all that it starts, to the files of `rules`. Open descriptors stay usable. A kernel
+/// without Landlock is no error: [`state`] tells.
+pub(super) fn restrict_files(rules: &Rules) -> Result<(), SandboxError> {
+    let abi = version();
+    let mut missing = Vec::new();
+    let enforcement = restrict(rules, &mut missing).map_err(|error| SandboxError::Landlock(error.to_string()))?;
+    if let Ok(mut state) = STATE.lock() {
+        *state = Some(State { abi, enforcement, missing });
+    }
+    Ok(())
+}
+
+/// What is in force since [`restrict_files`], which the kernel does not tell; before it, what this kernel has.
+pub(super) fn state() -> State {
+    let known = STATE.lock().ok().and_then(|state| state.clone());
+    known.unwrap_or_else(|| State { abi: version(), ..State::default() })
 }
 
 /// LANDLOCK_CREATE_RULESET_VERSION: asks for the version instead of creating anything.

@@ -1,12 +1,20 @@
-//! Taking from the process what it does not need: privileges, files, the network.
+//! Taking from the process what it does not need: privileges, files, the network, system calls.
 //!
 //! Everything here acts on the calling thread, and a thread that starts later inherits it; so it comes before any
 //! thread does, and is refused when there are some. What is in force is read back from the kernel, not remembered.
 
 #[cfg(target_os = "linux")]
+mod calls;
+#[cfg(target_os = "linux")]
 mod landlock;
 #[cfg(target_os = "linux")]
+mod limits;
+#[cfg(target_os = "linux")]
+mod lock;
+#[cfg(target_os = "linux")]
 mod privileges;
+#[cfg(target_os = "linux")]
+mod seccomp;
 #[cfg(target_os = "linux")]
 mod status;
 
@@ -15,11 +23,20 @@ use std::io;
 use std::path::PathBuf;
 
 #[cfg(target_os = "linux")]
-pub use landlock::lock;
+pub use lock::lock;
 #[cfg(target_os = "linux")]
 pub use privileges::drop_privileges;
 #[cfg(target_os = "linux")]
 pub use status::status;
+
+/// What a confined process is for, and so what it may still ask the kernel for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// One run of the command line: everything is open by then.
+    Capture,
+    /// The service: it also connects to Unix sockets, and makes none of another kind.
+    Daemon,
+}
 
 /// Files that stay reachable after [`lock`]; everything else is out of reach, as are execution and TCP.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,6 +84,8 @@ pub struct Status {
     pub dumpable: bool,
     /// 0 none, 1 strict, 2 a filter.
     pub seccomp: u8,
+    /// Whether memory can never become executable (PR_SET_MDWE).
+    pub mdwe: bool,
     /// Version of Landlock in this kernel; 0 without.
     pub landlock_abi: u32,
     /// What Landlock enforces since [`lock`].
@@ -88,6 +107,8 @@ pub enum SandboxError {
     NotHeld(&'static str),
     /// Landlock refused the rules.
     Landlock(String),
+    /// The filter over system calls could not be put in force.
+    Seccomp(String),
     /// Not on this system.
     Unsupported,
 }
@@ -102,6 +123,7 @@ impl fmt::Display for SandboxError {
             Self::Step(step, error) => write!(f, "sandbox: {step} failed: {error}"),
             Self::NotHeld(what) => write!(f, "sandbox: {what} although it was dropped; not going on"),
             Self::Landlock(error) => write!(f, "sandbox: Landlock refused the rules: {error}"),
+            Self::Seccomp(error) => write!(f, "sandbox: seccomp refused the filter: {error}"),
             Self::Unsupported => f.write_str("sandbox: dropping privileges needs Linux"),
         }
     }
@@ -114,7 +136,7 @@ impl std::error::Error for SandboxError {}
 /// # Errors
 /// Always.
 #[cfg(not(target_os = "linux"))]
-pub fn lock(_: &Rules) -> Result<Status, SandboxError> {
+pub fn lock(_: Role, _: &Rules) -> Result<Status, SandboxError> {
     Err(SandboxError::Unsupported)
 }
 

@@ -7,7 +7,7 @@ use rustix::thread::{
     CapabilitySet,
 };
 
-use super::{landlock, SandboxError, Status};
+use super::{landlock, limits, SandboxError, Status};
 
 /// What is in force for the calling thread.
 ///
@@ -17,7 +17,7 @@ pub fn status() -> Result<Status, SandboxError> {
     let step = |name| move |error: rustix::io::Errno| SandboxError::Step(name, error.into());
     let sets = capabilities(None).map_err(step("capget"))?;
     let dumpable = rustix::process::dumpable_behavior().map_err(step("PR_GET_DUMPABLE"))?;
-    let (abi, enforcement, missing) = landlock::state();
+    let files = landlock::state();
     Ok(Status {
         uids: ids(libc::getresuid).map_err(|error| SandboxError::Step("getresuid", error))?,
         gids: ids(libc::getresgid).map_err(|error| SandboxError::Step("getresgid", error))?,
@@ -30,9 +30,10 @@ pub fn status() -> Result<Status, SandboxError> {
         no_new_privs: no_new_privs().map_err(step("PR_GET_NO_NEW_PRIVS"))?,
         dumpable: dumpable != rustix::process::DumpableBehavior::NotDumpable,
         seccomp: secure_computing_mode().map_or(2, |mode| mode as u8),
-        landlock_abi: abi,
-        landlock: enforcement,
-        missing,
+        mdwe: limits::memory_is_fixed(),
+        landlock_abi: files.abi,
+        landlock: files.enforcement,
+        missing: files.missing,
     })
 }
 
