@@ -80,6 +80,7 @@ def test_no_thread_of_the_daemon_holds_anything(running):
         held = status(task / "status")
         assert {name: int(held[name], 16) for name in CAPABILITIES} == dict.fromkeys(CAPABILITIES, 0)
         assert held["NoNewPrivs"] == "1"
+        assert held["Seccomp"] == "2"
         assert 0 not in map(int, held["Uid"].split())
         assert 0 not in map(int, held["Gid"].split())
         assert "0" not in held["Groups"].split()
