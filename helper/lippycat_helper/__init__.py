@@ -1,8 +1,9 @@
 """The privileged side of lippycatd, small enough to be read in one sitting.
 
-It makes a TAP or TUN device that a policy permits and passes its descriptor; it never
-reads a packet. Importing this package, or `lippycat_helper.wire`, imports nothing that
-touches the system: the unprivileged daemon imports the wire for layouts and codes.
+It makes a TAP or TUN device, or sockets for live capture, that a policy permits, and
+passes their descriptors; it never reads a packet. Importing this package, or
+`lippycat_helper.wire`, imports nothing that touches the system: the unprivileged daemon
+imports the wire for layouts and codes.
 
     wire         messages, operation codes, statuses, names (shared with the daemon)
     policy       who may have what; nothing is permitted by default
@@ -12,6 +13,9 @@ touches the system: the unprivileged daemon imports the wire for layouts and cod
     boot         the moment with CAP_SYS_ADMIN
     keeper       removes the namespace that a run made
     tap          making and preparing a device
-    operations   the table of what can be asked
+    operations   role tap: the table of what can be asked
+    filters      the program that is locked onto a capture socket
+    capture      making confined capture sockets
+    capturing    role capture: the table of what can be asked
     server       sockets and connections
 """

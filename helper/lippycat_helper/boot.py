@@ -1,7 +1,8 @@
 """The boot phase: the moment with CAP_SYS_ADMIN, before anything is served.
 
 Entering (or creating) the namespace is all that needs it. `boot` returns with
-CAP_NET_ADMIN alone, for good.
+CAP_NET_ADMIN alone, for good; `boot_capture`, which needs no CAP_SYS_ADMIN, with
+CAP_NET_RAW alone.
 """
 
 # System calls as the kernel has them: flags and errno are what counts here.
@@ -63,6 +64,14 @@ def boot(netns: str, *, temporary: bool) -> Place:
         _await_keeper(lease)
     info = os.stat("/proc/self/ns/net")
     return Place(netns, info.st_dev, info.st_ino, lease)
+
+
+def boot_capture() -> Place:
+    """Drop everything but CAP_NET_RAW, in the namespace that this process is in."""
+    privileges.need(privileges.NET_RAW, "live capture")
+    privileges.keep_only(privileges.NET_RAW)
+    info = os.stat("/proc/self/ns/net")
+    return Place("", info.st_dev, info.st_ino, None)
 
 
 def _lasting(netns: str) -> None:

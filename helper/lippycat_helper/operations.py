@@ -1,4 +1,4 @@
-"""The table of what can be asked of the helper, and the devices it has made.
+"""The table of what can be asked of a helper in the role *tap*, and the devices it has made.
 
 A service keeps a duplicate of each device, so the device and its readers survive the
 daemon, and the same device goes back to the peer that asks for the same name,
@@ -10,18 +10,20 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from lippycat_helper import tap
 from lippycat_helper.report import InUseError, RefusedError, say
 from lippycat_helper.wire import Descriptor, Operation, Reply, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from lippycat_helper.boot import Place
     from lippycat_helper.policy import Policy, Tap
     from lippycat_helper.tap import Device
+
+_Asked = TypeVar("_Asked")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class Helper:
 
     def answer(self, session: Session, request: Request) -> Answer:
         """Do what is asked, once more checking that it may be; raises HelperError."""
-        return TABLE[request.operation](self, session, request)
+        return answer_from(TABLE, "tap", request)(self, session, request)
 
     def ended(self, session: Session) -> None:
         """Note that the connection is gone; its devices wait for the next one."""
@@ -170,6 +172,14 @@ TABLE: dict[Operation, Callable[[Helper, Session, Request], Answer]] = {
     Operation.CREATE: Helper.create,
     Operation.RELEASE: Helper.release,
 }
+
+
+def answer_from(table: Mapping[Operation, _Asked], role: str, request: Request) -> _Asked:
+    """Look the operation up; raises RefusedError when it belongs to the other role."""
+    asked = table.get(request.operation)
+    if asked is None or (request.operation is Operation.RELEASE and bool(request.capture) != (role == "capture")):
+        raise RefusedError(f"{request.operation.name} is not for a helper in the role {role}")
+    return asked
 
 
 def close_spent(answer: Answer) -> None:

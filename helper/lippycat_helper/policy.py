@@ -19,7 +19,7 @@ import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lippycat_helper import wire
+from lippycat_helper import filters, wire
 from lippycat_helper.report import HelperError, RefusedError
 from lippycat_helper.wire import Kind
 
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 _SIZE_MAX = 64 * 1024
 _COUNT_MAX = 64
+_RING_MAX = 256 << 20  # bytes, unless the entry says otherwise
+# Our own devices are never captured from: what a capture selects would come in again.
+_EXCLUDED = ("lc*", "lt*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,32 @@ class Tap:
 
 
 @dataclass(frozen=True, slots=True)
+class Capture:
+    """One [[capture]]: up to `count` sockets on interfaces whose name matches `interface`.
+
+    `any` permits all interfaces at once instead. ring_max is the bytes of all rings of
+    this entry together; filter is the mandatory program for Ethernet, filter_raw that for
+    interfaces without a link-layer header (none: those are refused).
+    """
+
+    where: str
+    interface: str
+    any: bool
+    promiscuous: bool
+    count: int
+    ring_max: int
+    snaplen: int
+    filter: filters.Program
+    filter_raw: filters.Program
+
+    def fits(self, interface: str) -> bool:
+        """Say whether the entry is for this interface."""
+        if interface == wire.ANY:
+            return self.any
+        return bool(self.interface) and fnmatch.fnmatchcase(interface, self.interface)
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """The whole policy; `source` is the file's path or "the command line"."""
 
@@ -62,6 +91,9 @@ class Policy:
     taps: tuple[Tap, ...]
     socket: str = wire.SOCKET_PATH
     group: int | None = None
+    captures: tuple[Capture, ...] = ()
+    capture_socket: str = wire.CAPTURE_SOCKET_PATH
+    exclude: tuple[str, ...] = _EXCLUDED
 
     def admit(self, uid: int, groups: Collection[int]) -> None:
         """Raise RefusedError unless a [[peer]] names this user or one of its groups."""
@@ -85,6 +117,28 @@ class Policy:
         why = "; ".join(reasons) if reasons else "it has no [[tap]]"
         raise RefusedError(f"{wanted} is not permitted by {self.source}: {why}")
 
+    def excluded(self, interface: str) -> str | None:
+        """Give the pattern of `exclude` that keeps this interface from being captured."""
+        return next((p for p in self.exclude if fnmatch.fnmatchcase(interface, p)), None)
+
+    def permit_capture(self, interface: str, *, promiscuous: bool) -> Capture:
+        """Find the entry that permits this capture; raises RefusedError, naming each entry's reason."""
+        wanted = f"capture from {interface}" + (" (promiscuous)" if promiscuous else "")
+        pattern = self.excluded(interface) if interface != wire.ANY else None
+        if pattern:
+            raise RefusedError(f"{wanted} is not permitted by {self.source}: exclude has {pattern!r}")
+        reasons = []
+        for entry in self.captures:
+            if not entry.fits(interface):
+                names = [repr(entry.interface)] if entry.interface else []
+                reasons.append(f"{entry.where} is for {' and '.join(names + ['any'] * entry.any)}")
+            elif promiscuous and not entry.promiscuous:
+                reasons.append(f"{entry.where} has promiscuous = false")
+            else:
+                return entry
+        why = "; ".join(reasons) if reasons else "it has no [[capture]]"
+        raise RefusedError(f"{wanted} is not permitted by {self.source}: {why}")
+
 
 def _place(netns: str) -> str:
     return f"namespace {netns}" if netns else "the current namespace"
@@ -100,6 +154,24 @@ def one_device(netns: str, name: str, kind: Kind, mtu: int, txqueuelen: int) -> 
         raise HelperError(str(error)) from None
     tap = Tap("the command line", netns, name, kind, 1, mtu, txqueuelen)
     return Policy("the command line", netns, (), (tap,))
+
+
+def these_interfaces(interfaces: list[str], ring_max: int, sockets: int, snaplen: int, *, promiscuous: bool) -> Policy:
+    """Make the policy that the command line gives as arguments: exactly these interfaces."""
+    everything = filters.accept(snaplen)
+    entries = tuple(
+        Capture(
+            "the command line", "" if name == wire.ANY else name, name == wire.ANY, promiscuous,
+            sockets, ring_max, snaplen, everything, everything,
+        )
+        for name in interfaces
+    )  # fmt: skip
+    try:
+        for name in interfaces:
+            wire.check_name(name)
+    except ValueError as error:
+        raise HelperError(str(error)) from None
+    return Policy("the command line", "", (), (), captures=entries)
 
 
 def read(path: str) -> Policy:
@@ -139,11 +211,15 @@ def parse(text: str, source: str) -> Policy:
     group = document.optional("group", _group_id)
     peers = tuple(_peer(t) for t in document.tables("peer", text))
     taps = tuple(_tap(t, netns) for t in document.tables("tap", text))
+    capture_socket = document.text("capture_socket", wire.CAPTURE_SOCKET_PATH)
+    exclude = tuple(document.texts("exclude", _EXCLUDED))
+    captures = tuple(_capture(t) for t in document.tables("capture", text))
     document.end()
-    if not socket.startswith("/"):
-        raise HelperError(f"{source}: socket must be an absolute path, not {socket!r}")
+    for key, path in (("socket", socket), ("capture_socket", capture_socket)):
+        if not path.startswith("/"):
+            raise HelperError(f"{source}: {key} must be an absolute path, not {path!r}")
     _checked(source, wire.check_netns, netns)
-    return Policy(source, netns, peers, taps, socket, group)
+    return Policy(source, netns, peers, taps, socket, group, captures, capture_socket, exclude)
 
 
 class _Table:
@@ -164,6 +240,26 @@ class _Table:
         if not isinstance(value, int) or isinstance(value, bool):
             raise HelperError(f"{self.where}: {key} must be a whole number")
         return value
+
+    def truth(self, key: str, *, default: bool) -> bool:
+        value = self._values.pop(key, default)
+        if not isinstance(value, bool):
+            raise HelperError(f"{self.where}: {key} must be true or false")
+        return value
+
+    def texts(self, key: str, default: tuple[str, ...]) -> list[str]:
+        value = self._values.pop(key, list(default))
+        if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
+            raise HelperError(f"{self.where}: {key} must be a list of texts in quotes")
+        return value
+
+    def program(self, key: str, *, required: bool) -> filters.Program:
+        if key not in self._values and not required:
+            return ()
+        try:
+            return filters.check(self._values.pop(key, None))
+        except ValueError as error:
+            raise HelperError(f"{self.where}: {key}: {error}") from None
 
     def optional(self, key: str, convert: Callable[[object, str], int]) -> int | None:
         return convert(self._values.pop(key), self.where) if key in self._values else None
@@ -209,11 +305,43 @@ def _tap(table: _Table, netns: str) -> Tap:
     if not 1 <= tap.count <= _COUNT_MAX:
         raise HelperError(f"{table.where}: count {tap.count} is out of range: 1 to {_COUNT_MAX}")
     _checked(table.where, wire.check_limits, tap.mtu, tap.txqueuelen)
-    # '*' and '?' stand for characters of a name; '[' is not offered.
-    if "[" in tap.name:
-        raise HelperError(f"{table.where}: the name {tap.name!r} has '[': use '*' and '?' only")
-    _checked(table.where, wire.check_name, tap.name)
+    _pattern(table.where, tap.name)
     return tap
+
+
+def _capture(table: _Table) -> Capture:
+    entry = Capture(
+        table.where,
+        table.text("interface", ""),
+        table.truth("any", default=False),
+        table.truth("promiscuous", default=False),
+        table.number("count", 1),
+        table.number("ring_max", _RING_MAX),
+        table.number("snaplen", wire.SNAPLEN_MAX),
+        table.program("filter", required=True),
+        table.program("filter_raw", required=False),
+    )
+    table.end()
+    if not (entry.interface or entry.any):
+        raise HelperError(f"{table.where}: give interface, a name or pattern, or any = true")
+    if entry.interface:
+        _pattern(table.where, entry.interface)
+    for key, value, highest in (
+        ("count", entry.count, 16 * wire.SOCKETS_MAX),
+        ("snaplen", entry.snaplen, wire.SNAPLEN_MAX),
+    ):
+        if not 1 <= value <= highest:
+            raise HelperError(f"{table.where}: {key} {value} is out of range: 1 to {highest}")
+    if entry.ring_max < wire.BLOCK_MIN:
+        raise HelperError(f"{table.where}: ring_max {entry.ring_max} is below {wire.BLOCK_MIN} bytes")
+    return entry
+
+
+def _pattern(where: str, name: str) -> None:
+    """'*' and '?' stand for characters of a name; '[' is not offered."""
+    if "[" in name:
+        raise HelperError(f"{where}: the name {name!r} has '[': use '*' and '?' only")
+    _checked(where, wire.check_name, name)
 
 
 def _checked(where: str, check: Callable[..., None], *values: object) -> None:

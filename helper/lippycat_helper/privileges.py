@@ -10,10 +10,11 @@ from lippycat_helper.report import HelperError
 
 # capability numbers of linux/capability.h, as bits of /proc/PID/status
 NET_ADMIN = 1 << 12
+NET_RAW = 1 << 13
 SETPCAP = 1 << 8
 SYS_ADMIN = 1 << 21
-_NAMES = {NET_ADMIN: "CAP_NET_ADMIN", SYS_ADMIN: "CAP_SYS_ADMIN"}
-_CAPS = {NET_ADMIN: prctl.CAP_NET_ADMIN, SYS_ADMIN: prctl.CAP_SYS_ADMIN}
+_NAMES = {NET_ADMIN: "CAP_NET_ADMIN", NET_RAW: "CAP_NET_RAW", SYS_ADMIN: "CAP_SYS_ADMIN"}
+_CAPS = {NET_ADMIN: prctl.CAP_NET_ADMIN, NET_RAW: prctl.CAP_NET_RAW, SYS_ADMIN: prctl.CAP_SYS_ADMIN}
 
 
 def held(status: str | None = None) -> dict[str, int]:

@@ -12,11 +12,11 @@ import signal
 import socket
 import struct
 from array import array
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from lippycat_helper import wire
 from lippycat_helper.marker import make_directory
-from lippycat_helper.operations import Answer, Helper, Session, close_spent
+from lippycat_helper.operations import Answer, Session, close_spent
 from lippycat_helper.report import HelperError, RefusedError, say
 from lippycat_helper.wire import Descriptor, MalformedError, Operation, Reply, Request, Status
 
@@ -29,7 +29,22 @@ if TYPE_CHECKING:
 _LISTEN_FDS_START = 3  # sd_listen_fds(3)
 _SO_PEERGROUPS = 59  # asm-generic/socket.h
 _GROUPS_SIZE = 1024  # bytes, the most that Python's getsockopt reads: 256 groups
-_CONNECTIONS_MAX = 16
+_CONNECTIONS_MAX = 64
+
+
+class Role(Protocol):
+    """What a connection is served by: `operations.Helper` or `capturing.Capturing`."""
+
+    policy: Policy
+
+    def answer(self, session: Session, request: Request) -> Answer:
+        """Do what is asked; raises HelperError."""
+
+    def ended(self, session: Session) -> None:
+        """Note that the connection is gone."""
+
+    def close(self) -> None:
+        """Let everything go."""
 
 
 def greet(sock: socket.socket, lease: Lease | None = None) -> None:
@@ -48,14 +63,15 @@ def refuse(sock: socket.socket, error: HelperError) -> None:
         wire.send(sock, Reply(Operation.GREETING, status=error.status, text=str(error)).pack())
 
 
-def serve_one(helper: Helper, sock: socket.socket) -> None:
+def serve_one(helper: Role, sock: socket.socket) -> None:
     """Serve the parent until it ends the connection."""
     session = Session("the command line")
     while _step(helper, session, sock):
         pass
+    helper.ended(session)
 
 
-def _step(helper: Helper, session: Session, sock: socket.socket) -> bool:
+def _step(helper: Role, session: Session, sock: socket.socket) -> bool:
     """Answer one request; False when the connection has ended or must end."""
     try:
         message, _ = wire.receive(sock, Request.size(), fds_expected=False)
@@ -78,7 +94,7 @@ def _step(helper: Helper, session: Session, sock: socket.socket) -> bool:
     return answer.reply.status is not Status.REFUSED
 
 
-def _answer(helper: Helper, session: Session, request: Request) -> Answer:
+def _answer(helper: Role, session: Session, request: Request) -> Answer:
     try:
         return helper.answer(session, request)
     except HelperError as error:
@@ -90,8 +106,8 @@ def _answer(helper: Helper, session: Session, request: Request) -> Answer:
 
 
 @contextlib.contextmanager
-def listening(policy: Policy) -> Iterator[socket.socket]:
-    """Open the service's socket: systemd's (LISTEN_FDS), or a new one at the policy's path.
+def listening(path: str, group: int | None) -> Iterator[socket.socket]:
+    """Open the service's socket: systemd's (LISTEN_FDS), or a new one at this path.
 
     Its own file is removed at the end; one that a killed helper left is replaced.
     """
@@ -100,17 +116,16 @@ def listening(policy: Policy) -> Iterator[socket.socket]:
         with inherited:
             yield inherited
         return
-    with _listen(policy) as sock:
+    with _listen(path, group) as sock:
         try:
             yield sock
         finally:
             with contextlib.suppress(OSError):
-                os.unlink(policy.socket)
+                os.unlink(path)
 
 
-def _listen(policy: Policy) -> socket.socket:
+def _listen(path: str, group: int | None) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    path = policy.socket
     try:
         _remove_stale(path)
         make_directory(os.path.dirname(path))
@@ -119,8 +134,8 @@ def _listen(policy: Policy) -> socket.socket:
             sock.bind(path)
         finally:
             os.umask(before)
-        if policy.group is not None and os.stat(path).st_gid != policy.group:
-            os.chown(path, -1, policy.group)
+        if group is not None and os.stat(path).st_gid != group:
+            os.chown(path, -1, group)
         sock.listen(_CONNECTIONS_MAX)
     except OSError as error:
         sock.close()
@@ -156,7 +171,7 @@ def _remove_stale(path: str) -> None:
 class Service:
     """The loop of the service: it ends with SIGTERM or SIGINT."""
 
-    def __init__(self, helper: Helper, listener: socket.socket) -> None:
+    def __init__(self, helper: Role, listener: socket.socket) -> None:
         self._helper = helper
         self._listener = listener
         self._poll = selectors.DefaultSelector()

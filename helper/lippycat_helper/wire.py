@@ -3,8 +3,9 @@
 One SOCK_SEQPACKET message is one request or one reply; one request is in flight. Both
 have a fixed size and a version. After the connection is made the helper speaks first:
 a reply with operation GREETING says whether it serves this peer. A request names what
-the policy must permit (a device's name, its namespace, its kind), never a path, a
-filter or a size. What is malformed ends the connection.
+the policy must permit (a device's name, its namespace, its kind; an interface to capture
+from), never a path or a filter, and a size only within the policy's bounds. What is
+malformed ends the connection.
 
 Nothing outside the standard library is imported here, and nothing acts at import.
 """
@@ -19,9 +20,10 @@ import struct
 from dataclasses import dataclass
 from typing import TypeVar
 
-VERSION = 1
+VERSION = 2
 MAGIC = b"LC"
-SOCKET_PATH = "/run/lippycat/helper.sock"
+SOCKET_PATH = "/run/lippycat/helper.sock"  # role tap
+CAPTURE_SOCKET_PATH = "/run/lippycat/capture.sock"  # role capture
 POLICY_PATH = "/etc/lippycat/helper.toml"
 GROUP = "lippycat"
 NETNS_DIR = "/run/netns"
@@ -31,13 +33,26 @@ NETNS_MAX = 63
 MTU_MIN, MTU_MAX = 68, 65521  # what a TAP takes: 65535 less an Ethernet header
 TXQUEUELEN_MAX = 1_000_000
 
-# magic, version, operation, sequence, kind, name, namespace
-_REQUEST = struct.Struct("<2sBBIB7x16s64s")
-# magic, version, operation, sequence, status, kind, descriptors, existing,
-# ifindex, mtu, txqueuelen, namespace's device and inode, text
-_REPLY = struct.Struct("<2sBBIBBBBIII4xQQ216s")
-_TEXT_MAX = 215
-_FDS_MAX = 8
+ANY = "any"  # every interface at once
+SNAPLEN_MAX = 262_144  # bytes
+SOCKETS_MAX = 64  # of one capture: its workers
+BLOCK_MIN, BLOCK_MAX = 4096, 16 << 20  # bytes of a ring's block, a power of two
+BLOCKS_MAX = 65_536
+TIMEOUT_MAX = 10_000  # ms until the kernel hands over a block that is not full
+# On every frame that a capture socket sends: the egress rule drops what carries it.
+CAPTURE_MARK = 0x6C63_0001
+
+# magic, version, operation, sequence, kind, flags, sockets, capture, snaplen,
+# block's size, blocks, timeout, name, namespace
+_REQUEST = struct.Struct("<2sBBIBBHIIIII16s64s")
+# magic, version, operation, sequence, status, kind, descriptors, flags,
+# ifindex, mtu, txqueuelen, snaplen, namespace's device and inode,
+# link-layer type, sockets, capture, text
+_REPLY = struct.Struct("<2sBBIBBBBIIIIQQHHI208s")
+_TEXT_MAX = 207
+_FDS_MAX = SOCKETS_MAX
+_PROMISCUOUS = 1
+_EXISTING, _ANY, _HARDWARE = 1, 2, 4
 
 _E = TypeVar("_E", bound=enum.IntEnum)
 
@@ -53,6 +68,7 @@ class Operation(enum.IntEnum):
     PING = 1
     CREATE = 2
     RELEASE = 3
+    CAPTURE = 4
 
 
 class Status(enum.IntEnum):
@@ -80,7 +96,7 @@ class Descriptor(enum.IntFlag):
     never used: what they stand for ends with the last process that holds them. GUARD
     keeps the device's packet drop in force, LEASE the namespace's name (a shared lock),
     ALIVE tells the keeper that its run goes on. DONE becomes readable (end of file) when
-    the keeper has removed the name.
+    the keeper has removed the name. CAPTURE stands for `Reply.sockets` descriptors.
     """
 
     NONE = 0
@@ -89,6 +105,7 @@ class Descriptor(enum.IntFlag):
     LEASE = 4
     ALIVE = 8
     DONE = 16
+    CAPTURE = 32
 
 
 def check_name(name: str) -> None:
@@ -125,20 +142,48 @@ def _check(name: str, longest: int, what: str, forbidden: str) -> None:
         )
 
 
+def check_ring(block_size: int, block_count: int, timeout_ms: int, sockets: int) -> None:
+    """Raise ValueError, with one line, for a ring that cannot be (see packet_mmap.rst)."""
+    if not BLOCK_MIN <= block_size <= BLOCK_MAX or block_size & (block_size - 1):
+        raise ValueError(f"block size {block_size}: choose a power of two, {BLOCK_MIN} to {BLOCK_MAX} bytes")
+    for value, highest, what in (
+        (block_count, BLOCKS_MAX, "blocks"),
+        (timeout_ms, TIMEOUT_MAX, "ms of block timeout"),
+        (sockets, SOCKETS_MAX, "sockets"),
+    ):
+        if not 1 <= value <= highest:
+            raise ValueError(f"{value} {what} are out of range: choose 1 to {highest}")
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the daemon asks; `name`, `netns` and `kind` are empty for PING."""
+    """What the daemon asks; each operation has its operands, the others stay empty.
+
+    PING: none. CREATE: kind, name, netns. RELEASE: the same, or `capture`, the number
+    that the reply to CAPTURE gave. CAPTURE: name (an interface of the helper's own
+    namespace, or ANY), promiscuous, and of each of the `sockets` the ring: block_size
+    (bytes), block_count, timeout_ms; snaplen (bytes) lowers the policy's, 0 leaves it.
+    """
 
     operation: Operation
     sequence: int = 0
     kind: Kind = Kind.NONE
     name: str = ""
     netns: str = ""
+    promiscuous: bool = False
+    sockets: int = 0
+    capture: int = 0
+    snaplen: int = 0
+    block_size: int = 0
+    block_count: int = 0
+    timeout_ms: int = 0
 
     def pack(self) -> bytes:
         """Make the message, always of `Request.size()` bytes."""
         return _REQUEST.pack(
             MAGIC, VERSION, self.operation, self.sequence, self.kind,
+            _PROMISCUOUS if self.promiscuous else 0, self.sockets, self.capture,
+            self.snaplen, self.block_size, self.block_count, self.timeout_ms,
             self.name.encode("ascii"), self.netns.encode("ascii"),
         )  # fmt: skip
 
@@ -152,34 +197,54 @@ class Request:
         """Read a message of a peer who may be hostile; raises MalformedError."""
         if len(message) != _REQUEST.size:
             raise MalformedError(f"a request of {len(message)} bytes, not {_REQUEST.size}")
-        magic, version, operation, sequence, kind, name, netns = _REQUEST.unpack(message)
+        (magic, version, operation, sequence, kind, flags, sockets, capture, snaplen,
+         block_size, block_count, timeout, name, netns) = _REQUEST.unpack(message)  # fmt: skip
         _check_head(magic, version)
-        if message[9:16] != bytes(7):
-            raise MalformedError("reserved bytes are set")
+        if flags > _PROMISCUOUS:
+            raise MalformedError("unknown flags")
         request = cls(
-            _member(Operation, operation), sequence, _member(Kind, kind),
-            _text(name), _text(netns),
+            _member(Operation, operation), sequence, _member(Kind, kind), _text(name), _text(netns),
+            bool(flags), sockets, capture, snaplen, block_size, block_count, timeout,
         )  # fmt: skip
         request._check_operands()
         return request
 
     def _check_operands(self) -> None:
-        device = self.operation in {Operation.CREATE, Operation.RELEASE}
+        """Each operation with its own operands, and nothing else."""
         if self.operation is Operation.GREETING:
             raise MalformedError("a greeting is no request")
-        if device != (self.kind is not Kind.NONE) or device != bool(self.name):
+        capture = self.operation is Operation.CAPTURE
+        released = self.operation is Operation.RELEASE
+        device = self.operation is Operation.CREATE or (released and not self.capture)
+        ring = (self.sockets, self.snaplen, self.block_size, self.block_count, self.timeout_ms)
+        if not (
+            (self.kind is not Kind.NONE) == device
+            and bool(self.name) == (device or capture)
+            and (device or not self.netns)
+            and (released or not self.capture)
+            and (capture or not (self.promiscuous or any(ring)))
+        ):
             raise MalformedError(f"{self.operation.name} with the operands of another operation")
         try:
-            if device:
+            if self.name:
                 check_name(self.name)
             check_netns(self.netns)
+            if capture:
+                check_ring(self.block_size, self.block_count, self.timeout_ms, self.sockets)
         except ValueError as error:
             raise MalformedError(str(error)) from None
+        if self.snaplen > SNAPLEN_MAX:
+            raise MalformedError(f"snaplen {self.snaplen} is above {SNAPLEN_MAX}")
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the helper answers; `text` is one line for a person."""
+    """What the helper answers; `text` is one line for a person.
+
+    Of a capture: `arphrd` is the interface's link-layer type (linux/if_arp.h), ifindex is
+    0 with `any`, `hardware` says that frames carry the adapter's own time where it gave
+    one, `capture` is its number for RELEASE.
+    """
 
     operation: Operation
     sequence: int = 0
@@ -187,20 +252,28 @@ class Reply:
     kind: Kind = Kind.NONE
     descriptors: Descriptor = Descriptor.NONE
     existing: bool = False
+    any: bool = False
+    hardware: bool = False
     ifindex: int = 0
     mtu: int = 0
     txqueuelen: int = 0
+    snaplen: int = 0
     netns_dev: int = 0
     netns_inode: int = 0
+    arphrd: int = 0
+    sockets: int = 0
+    capture: int = 0
     text: str = ""
 
     def pack(self) -> bytes:
         """Make the message, always of `Reply.size()` bytes; a text too long is cut."""
         text = self.text.encode("utf-8", "replace")[:_TEXT_MAX]
+        flags = self.existing * _EXISTING | self.any * _ANY | self.hardware * _HARDWARE
         return _REPLY.pack(
             MAGIC, VERSION, self.operation, self.sequence, self.status, self.kind,
-            self.descriptors, self.existing, self.ifindex, self.mtu, self.txqueuelen,
-            self.netns_dev, self.netns_inode, text.decode("utf-8", "ignore").encode(),
+            self.descriptors, flags, self.ifindex, self.mtu, self.txqueuelen, self.snaplen,
+            self.netns_dev, self.netns_inode, self.arphrd, self.sockets, self.capture,
+            text.decode("utf-8", "ignore").encode(),
         )  # fmt: skip
 
     @staticmethod
@@ -213,15 +286,17 @@ class Reply:
         """Read a helper's message; raises MalformedError."""
         if len(message) != _REPLY.size:
             raise MalformedError(f"a reply of {len(message)} bytes, not {_REPLY.size}")
-        (magic, version, operation, sequence, status, kind, descriptors, existing,
-         ifindex, mtu, txqueuelen, dev, inode, text) = _REPLY.unpack(message)  # fmt: skip
+        (magic, version, operation, sequence, status, kind, descriptors, flags, ifindex, mtu,
+         txqueuelen, snaplen, dev, inode, arphrd, sockets, capture, text) = _REPLY.unpack(message)  # fmt: skip
         _check_head(magic, version)
-        if descriptors >= 2 * Descriptor.DONE or existing > 1:
+        if descriptors >= 2 * Descriptor.CAPTURE or flags >= 2 * _HARDWARE or sockets > SOCKETS_MAX:
             raise MalformedError("unknown flags")
         return cls(
             _member(Operation, operation), sequence, _member(Status, status),
-            _member(Kind, kind), Descriptor(descriptors), bool(existing),
-            ifindex, mtu, txqueuelen, dev, inode, _text(text, "utf-8"),
+            _member(Kind, kind), Descriptor(descriptors),
+            bool(flags & _EXISTING), bool(flags & _ANY), bool(flags & _HARDWARE),
+            ifindex, mtu, txqueuelen, snaplen, dev, inode, arphrd, sockets, capture,
+            _text(text, "utf-8"),
         )  # fmt: skip
 
 

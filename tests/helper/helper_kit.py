@@ -21,11 +21,12 @@ NOBODY = 65534
 DAEMON = """
 import json, sys
 from lippycatd import privileged
+from lippycatd.errors import PrivilegeError
 request = json.loads(sys.argv[1])
 try:
     helper = privileged.execute(privileged.VifRequest(**request))
     vif = helper.create()
-except privileged.PrivilegeError as error:
+except PrivilegeError as error:
     print(json.dumps({"error": str(error), "exit": error.exit_code}), flush=True)
     sys.exit(error.exit_code)
 print(json.dumps({"helper": helper._process.pid, "inode": vif.netns_inode, "ifindex": vif.ifindex}), flush=True)
@@ -148,10 +149,12 @@ class Run:
 class Service:
     """A helper service of its own, with its socket in a folder of the test."""
 
-    def __init__(self, folder, policy, *prefix):
-        self.path = str(folder / "helper.sock")
+    def __init__(self, folder, policy, *prefix, role="tap"):
+        self.path = str(folder / f"{role}.sock")
+        self.role = role
         file = folder / "helper.toml"
-        file.write_text(f'socket = "{self.path}"\n{policy}')
+        key = {"tap": "socket", "capture": "capture_socket"}[role]
+        file.write_text(f'{key} = "{self.path}"\n{policy}')
         file.chmod(0o644)
         self.file = str(file)
         self.log = folder / "log"
@@ -163,7 +166,17 @@ class Service:
         before = self.said().count("serving")
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
-                [*self.prefix, sys.executable, "-I", "-m", "lippycat_helper", "--policy", self.file],
+                [
+                    *self.prefix,
+                    sys.executable,
+                    "-I",
+                    "-m",
+                    "lippycat_helper",
+                    "--role",
+                    self.role,
+                    "--policy",
+                    self.file,
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -11,6 +11,7 @@ from helper_kit import environment, links, named
 
 from lippycatd import privileged as client
 from lippycatd.errors import PrivilegeError
+from lippycatd.privileged import connection
 
 
 def test_the_daemons_side_imports_nothing_privileged():
@@ -104,13 +105,13 @@ def test_a_persistent_tap_of_somebody_else_is_left_alone(run, swept):
 
 
 def test_a_helper_that_cannot_start_says_why_in_one_line(monkeypatch, netns):
-    monkeypatch.setattr(client, "_command", lambda *_: [sys.executable, "-I", "-m", "no_such_helper"])
+    monkeypatch.setattr(connection, "_HELPER", (sys.executable, "-I", "-m", "no_such_helper"))
     with pytest.raises(PrivilegeError, match=r"the helper has ended: .*No module named no_such_helper$"):
         client.execute(client.VifRequest(netns=netns))
 
 
 def test_a_helper_that_is_missing_says_so(monkeypatch, netns):
-    monkeypatch.setattr(client, "_command", lambda *_: ["/nonexistent/python"])
+    monkeypatch.setattr(connection, "_HELPER", ("/nonexistent/python",))
     with pytest.raises(PrivilegeError, match="cannot execute the helper: No such file"):
         client.execute(client.VifRequest(netns=netns))
 

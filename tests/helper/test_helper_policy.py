@@ -114,6 +114,11 @@ def test_the_example_is_a_policy(root, monkeypatch):
     rules.admit(900, set())
     assert rules.permit(Kind.TAP, "lc0", "lc-ns").mtu == wire.MTU_MAX
     assert rules.permit(Kind.TUN, "lt0", "lc-ns").count == 1
+    for interface in ("eth0", "any"):
+        entry = rules.permit_capture(interface, promiscuous=interface != "any")
+        assert (entry.snaplen, len(entry.filter), len(entry.filter_raw)) == (wire.SNAPLEN_MAX, 10, 1)
+    with pytest.raises(RefusedError, match=r"capture from lc0 is not permitted by example: exclude has 'lc\*'"):
+        rules.permit_capture("lc0", promiscuous=False)
 
 
 @pytest.fixture

@@ -305,11 +305,11 @@ def test_a_peer_that_never_reads_or_speaks_does_not_stop_the_others(helper):
 
 def test_connections_are_bounded(helper):
     socks = []
-    for _ in range(17):
+    for _ in range(65):
         sock, reply = helper.raw()
         socks.append(sock)
     assert reply.status is Status.REFUSED
-    assert "16 connections are open already" in reply.text
+    assert "64 connections are open already" in reply.text
     for sock in socks:
         sock.close()
     assert until(lambda: client.connected_service(helper.path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import random
 import socket
@@ -18,7 +19,12 @@ REQUESTS = [
     Request(Operation.CREATE, 2**32 - 1, Kind.TAP, "lc0", "lc-ns"),
     Request(Operation.CREATE, 1, Kind.TUN, "x" * wire.NAME_MAX, "n" * wire.NETNS_MAX),
     Request(Operation.RELEASE, 0, Kind.TAP, "lc0", ""),
-]
+    Request(
+        Operation.CAPTURE, 5, name="eth0", promiscuous=True, sockets=4, snaplen=1500, block_size=1 << 20,
+        block_count=64, timeout_ms=20,
+    ),
+    Request(Operation.RELEASE, 6, capture=2**32 - 1),
+]  # fmt: skip
 REPLIES = [
     Reply(Operation.GREETING),
     Reply(Operation.CREATE, 9, Status.IN_USE, text="lc0 is in use"),
@@ -26,13 +32,17 @@ REPLIES = [
         Operation.CREATE, 3, Status.OK, Kind.TAP, Descriptor.DEVICE | Descriptor.DONE, existing=True, ifindex=2,
         mtu=65521, txqueuelen=1000, netns_dev=4, netns_inode=2**63, text="",
     ),
+    Reply(
+        Operation.CAPTURE, 3, descriptors=Descriptor.CAPTURE, any=True, hardware=True, ifindex=2, snaplen=262144,
+        arphrd=65534, sockets=64, capture=9,
+    ),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("request_", REQUESTS)
 def test_a_request_is_read_as_it_was_written(request_):
     message = request_.pack()
-    assert len(message) == Request.size() == 96
+    assert len(message) == Request.size() == 112
     assert Request.unpack(message) == request_
 
 
@@ -44,7 +54,7 @@ def test_a_reply_is_read_as_it_was_written(reply):
 
 
 def test_a_long_text_is_cut_at_a_whole_character():
-    assert Reply.unpack(Reply(Operation.PING, text="é" * 300).pack()).text == "é" * 107
+    assert Reply.unpack(Reply(Operation.PING, text="é" * 300).pack()).text == "é" * 103
 
 
 def patched(message, offset, value):
@@ -55,22 +65,33 @@ def patched(message, offset, value):
     ("message", "reason"),
     [
         (b"", "0 bytes"),
-        (REQUESTS[0].pack() + b"\0", "97 bytes"),
+        (REQUESTS[0].pack() + b"\0", "113 bytes"),
         (patched(REQUESTS[0].pack(), 0, b"XX"), "not a message"),
-        (patched(REQUESTS[0].pack(), 2, b"\x02"), "version 2"),
+        (patched(REQUESTS[0].pack(), 2, b"\x01"), "version 1"),
         (patched(REQUESTS[0].pack(), 3, b"\x09"), "operation 9"),
         (patched(REQUESTS[0].pack(), 3, b"\x00"), "greeting"),
         (patched(REQUESTS[1].pack(), 8, b"\x07"), "kind 7"),
-        (patched(REQUESTS[1].pack(), 9, b"\x01"), "reserved"),
+        (patched(REQUESTS[1].pack(), 9, b"\x02"), "unknown flags"),
+        (patched(REQUESTS[1].pack(), 9, b"\x01"), "operands"),
+        (patched(REQUESTS[1].pack(), 10, b"\x01"), "operands"),
+        (patched(REQUESTS[1].pack(), 12, b"\x01"), "operands"),
+        (patched(REQUESTS[4].pack(), 12, b"\x01"), "operands"),
+        (patched(REQUESTS[4].pack(), 8, b"\x01"), "operands"),
+        (patched(REQUESTS[4].pack(), 10, b"\x41"), "65 sockets"),
+        (patched(REQUESTS[4].pack(), 20, b"\x01"), "block size 1048577"),
+        (patched(REQUESTS[4].pack(), 24, bytes(4)), "0 blocks"),
+        (patched(REQUESTS[4].pack(), 28, b"\xff\xff"), "65535 ms"),
+        (patched(REQUESTS[4].pack(), 18, b"\x08"), "snaplen 525788"),
+        (patched(REQUESTS[5].pack(), 32, b"lc0\0"), "operands"),
         (patched(REQUESTS[1].pack(), 8, b"\x00"), "operands"),
-        (patched(REQUESTS[1].pack(), 16, bytes(16)), "operands"),
-        (patched(REQUESTS[1].pack(), 16, b"x" * 16), "does not end"),
-        (patched(REQUESTS[1].pack(), 16, b"lc0\0x"), "does not end"),
-        (patched(REQUESTS[1].pack(), 16, b"\xff\xfe"), "not readable"),
-        (patched(REQUESTS[1].pack(), 16, b"../"), "not valid"),
-        (patched(REQUESTS[1].pack(), 16, b"lc%d\0"), "not valid"),
-        (patched(REQUESTS[1].pack(), 32, b"a/b\0\0"), "not valid"),
-        (patched(REQUESTS[0].pack(), 16, b"lc0\0"), "operands"),
+        (patched(REQUESTS[1].pack(), 32, bytes(16)), "operands"),
+        (patched(REQUESTS[1].pack(), 32, b"x" * 16), "does not end"),
+        (patched(REQUESTS[1].pack(), 32, b"lc0\0x"), "does not end"),
+        (patched(REQUESTS[1].pack(), 32, b"\xff\xfe"), "not readable"),
+        (patched(REQUESTS[1].pack(), 32, b"../"), "not valid"),
+        (patched(REQUESTS[1].pack(), 32, b"lc%d\0"), "not valid"),
+        (patched(REQUESTS[1].pack(), 48, b"a/b\0\0"), "not valid"),
+        (patched(REQUESTS[0].pack(), 32, b"lc0\0"), "operands"),
     ],
 )
 def test_a_malformed_request_says_why(message, reason):
@@ -158,7 +179,6 @@ def test_foreign_ancillary_data_is_refused(pair):
 
 
 def test_every_field_of_a_reply_travels():
-    full = REPLIES[-1]
-    for field in dataclasses.fields(Reply):
+    for full, field in itertools.product(REPLIES, dataclasses.fields(Reply)):
         if field.name not in {"status", "text"}:
             assert getattr(Reply.unpack(full.pack()), field.name) == getattr(full, field.name)
