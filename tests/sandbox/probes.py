@@ -183,9 +183,9 @@ def attempts(held):
         **{name: raw(name, *[0] * 5) for name in (
             "mount", "umount2", "pivot_root", "chroot", "open_tree", "fsopen", "io_uring_setup", "bpf",
             "perf_event_open", "add_key", "keyctl", "init_module", "finit_module", "kexec_load", "reboot",
-            "clock_settime", "settimeofday", "sethostname", "syslog", "swapon", "quotactl", "acct", "mq_open", "fanotify_init",
-            "inotify_init1", "landlock_create_ruleset", "splice", "vmsplice", "tee", "migrate_pages", "timer_create",
-            "linkat", "fchownat", "setpgid")},
+            "clock_settime", "settimeofday", "sethostname", "syslog", "swapon", "quotactl", "acct", "mq_open",
+            "fanotify_init", "inotify_init1", "landlock_create_ruleset", "splice", "vmsplice", "tee", "migrate_pages",
+            "timer_create", "linkat", "fchownat", "setpgid")},
     }  # fmt: skip
     if not ARM:
         found["a call of x32"] = raw(0x40000000 | NUMBERS["getpid"][0])
