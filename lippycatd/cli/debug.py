@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import getpass
 import http.client
 import socket
+import sys
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
@@ -26,6 +28,7 @@ def register(app: typer.Typer, _arguments: Sequence[str]) -> None:
     debug = typer.Typer(name="debug", no_args_is_help=True, help="Look into a running process.")
     debug.callback()(_nothing)
     debug.command("metrics")(_metrics)
+    debug.command("hash-password")(_hash_password)
     refuse_later(debug, later.DEBUG_COMMANDS, "debug ")
     app.add_typer(debug)
 
@@ -48,6 +51,16 @@ def _metrics(
     width = max((len(name) for name, _ in rows), default=0)
     for name, value in rows:
         typer.echo(f"{name:<{width}}  {value}")
+
+
+def _hash_password() -> None:
+    """Read a password, from the terminal or the first line of standard input, and print its hash for metrics.users."""
+    from lippycatd.observe import access  # noqa: PLC0415  only for this
+
+    password = getpass.getpass() if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
+    if not password:
+        raise UsageError("the password is empty")
+    typer.echo(access.hash_password(password))
 
 
 class _UnixConnection(http.client.HTTPConnection):

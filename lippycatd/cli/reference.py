@@ -43,6 +43,8 @@ def _entry(item: Setting) -> str:
         lines.append(f"- one of: {', '.join(f'`{choice}`' for choice in item.choices)}")
     elif item.option.unit:
         lines.append(f"- unit: {item.option.unit}")
+    if item.option.hot:
+        lines.append("- a reload of lippycatd takes it up while it runs")
     if item.option.needs:
         lines.append(f"- the flag acts only with `{SETTINGS[item.option.needs].flag}`")
     return "\n".join(lines) + "\n"

@@ -45,7 +45,6 @@ SETTINGS: tuple[Later, ...] = (
     Later("memory of a graphics processor", ("--gpu-max-memory",), ("voip.gpu_max_memory",)),
     Later("processors and hunters", ("--processor",), ("hunter", "processor")),
     Later("processors and hunters", ("--hunter-id",)),
-    Later("several pipelines", keys=("pipelines",)),
     Later("HTTP", keys=("http",)),
     Later("DNS", keys=("dns",)),
 )

@@ -14,6 +14,7 @@ from lippycatd.config.section import ENV_PREFIX, Section, Setting, settings_of
 from lippycatd.config.sections import (
     SECTIONS,
     Capture,
+    Daemon,
     Logging,
     Metrics,
     Output,
@@ -25,7 +26,11 @@ from lippycatd.config.sections import (
 from lippycatd.errors import ConfigError, NotInThisVersion, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    from lippycatd.config.yaml_file import RawValue
+
+    Complain = Callable[[UsageError], None]
 
 SETTINGS: dict[str, Setting] = {item.key: item for section in SECTIONS for item in settings_of(section)}
 _ENV: dict[str, str] = {env: item.key for item in SETTINGS.values() for env in item.env}
@@ -66,6 +71,7 @@ class Config:
     logging: Logging
     metrics: Metrics
     security: Security
+    daemon: Daemon
     run: Run
     origins: Mapping[str, Origin]
 
@@ -82,37 +88,55 @@ class Config:
 Layer = dict[str, tuple[Value, Origin]]
 
 
-def from_file(text: str, name: str) -> Layer:
-    """The layer of a configuration file; unknown keys are refused with file, line and the nearest known key."""
-    from lippycatd.config import yaml_file  # noqa: PLC0415  only when there is a file
+def raising(error: UsageError) -> None:
+    """The first mistake ends the loading; who wants all of them collects instead."""
+    raise error
 
-    layer: Layer = {}
-    for key, raw in yaml_file.parse(text, name).items():
-        where = f"{name}:{raw.line}"
-        known = SETTINGS.get(key)
-        if known is None or not known.option.keyed:
-            _refuse_key(key, where, raw.value)
-            continue
-        layer[key] = (raw.value, Origin("file", where))
+
+def from_file(text: str, name: str) -> Layer:
+    """The layer of a configuration file for one pipeline; a list of one pipeline is the same as flat sections.
+
+    Unknown keys are refused with file, line and the nearest known key.
+    """
+    from lippycatd.config import yaml_file  # noqa: PLC0415  only when there is a file
+    from lippycatd.config.pipelines import entries  # noqa: PLC0415
+
+    raw = yaml_file.parse(text, name)
+    layer = layer_of(raw.keys, name)
+    named = entries(raw, name)
+    if len(named) > 1:
+        msg = f"{name}:{named[1].line}: describes {len(named)} pipelines, and this command runs one; run lippycatd"
+        raise ConfigError(msg)
+    for entry in named:
+        layer |= entry.layer
     return layer
 
 
-def _refuse_key(key: str, where: str, value: object) -> None:
-    """Raises for a key that is not known here, unless it is an empty section."""
+def layer_of(keys: Mapping[str, RawValue], name: str, complain: Complain = raising) -> Layer:
+    """The layer of the keys of a file."""
+    layer: Layer = {}
+    for key, raw in keys.items():
+        where = f"{name}:{raw.line}"
+        known = SETTINGS.get(key)
+        if known is not None and known.option.keyed:
+            layer[key] = (raw.value, Origin("file", where))
+        elif (error := _unknown(key, where, raw.value)) is not None:
+            complain(error)
+    return layer
+
+
+def _unknown(key: str, where: str, value: object) -> UsageError | None:
+    """What is wrong with a key that is not known here; nothing, where it is an empty section."""
     names = {section.section for section in SECTIONS if section is not Run}
     if key in names:
-        if value in ("", []):
-            return
-        msg = f"{where}: {key} is a section and needs keys below it"
-        raise ConfigError(msg)
+        return None if value in ("", []) else ConfigError(f"{where}: {key} is a section and needs keys below it")
     coming = later.by_key(key)
     if coming is not None:
-        raise NotInThisVersion(later.refusal(f"{where}: {key}", coming.what))
+        return NotInThisVersion(later.refusal(f"{where}: {key}", coming.what))
     known = [item.key for item in SETTINGS.values() if item.option.keyed]
     near = difflib.get_close_matches(key, [*known, *names], 1, 0.5)
     hint = f"; did you mean {near[0]}?" if near else f"; the sections are {', '.join(sorted(names))}"
-    msg = f"{where}: unknown key {key}{hint}"
-    raise ConfigError(msg)
+    return ConfigError(f"{where}: unknown key {key}{hint}")
 
 
 def from_environment(environ: Mapping[str, str]) -> Layer:
@@ -147,19 +171,19 @@ def _flag(key: str, value: Value) -> str:
     return f"--no-{flag[2:]}" if value is False else flag
 
 
-def build(*layers: Layer) -> Config:
+def build(*layers: Layer, complain: Complain = raising) -> Config:
     """Merges the layers, later ones win, and validates what won; ConfigError names the value's origin."""
     merged: Layer = {}
     for layer in layers:
         merged.update(layer)
     origins = {key: merged[key][1] if key in merged else Origin("default") for key in SETTINGS}
-    sections = {section.section: _section(section, merged) for section in SECTIONS}
+    sections = {section.section: _section(section, merged, complain) for section in SECTIONS}
     config = Config(**sections, origins=origins)  # type: ignore[arg-type]  # names and classes agree by SECTIONS
     _check_needs(config)
     return config
 
 
-def _section(section: type[Section], merged: Layer) -> Section:
+def _section(section: type[Section], merged: Layer, complain: Complain) -> Section:
     """One validated section."""
     prefix = f"{section.section}."
     raw = {key[len(prefix) :]: value for key, (value, _) in merged.items() if key.startswith(prefix)}
@@ -168,10 +192,11 @@ def _section(section: type[Section], merged: Layer) -> Section:
     try:
         return section.model_validate(raw)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=True)[0]
-        key = prefix + str(first["loc"][0])
-        setting, (value, origin) = SETTINGS[key], merged[key]
-        raise _refusal(setting, value, origin, dict(first)) from None
+        found = error.errors(include_url=False, include_context=True)
+    for detail in reversed({entry["loc"][0]: entry for entry in reversed(found)}.values()):
+        key = prefix + str(detail["loc"][0])
+        complain(_refusal(SETTINGS[key], *merged[key], dict(detail)))
+    return section.model_construct()
 
 
 def _refusal(setting: Setting, value: Value, origin: Origin, detail: dict[str, Any]) -> UsageError:

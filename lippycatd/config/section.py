@@ -24,7 +24,8 @@ class Option:
     `flags` are its long and short names on the command line (none: no flag); `unit` says what a number counts;
     `needs` is the dotted key that must be on or set for the flag to act; `env` are extra environment names;
     `keyed` is false for what describes one run of a command and so has no key and no environment name;
-    `shown` replaces the default on help and reference pages; `later` are values that a later version will take.
+    `shown` replaces the default on help and reference pages; `later` are values that a later version will take;
+    `hot` says that a running daemon takes another value at a reload, without a restart.
     """
 
     help: str
@@ -35,6 +36,7 @@ class Option:
     keyed: bool = True
     shown: str = ""
     later: tuple[str, ...] = ()
+    hot: bool = False
 
 
 class Section(BaseModel):

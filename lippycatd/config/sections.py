@@ -30,7 +30,9 @@ class Capture(Section):
     ] = ()
     filter: Annotated[
         Text,
-        Option("BPF expression as tcpdump takes it; acts before decoding", ("--filter", "-f"), unit="expression"),
+        Option(
+            "BPF expression as tcpdump takes it; acts before decoding", ("--filter", "-f"), unit="expression", hot=True
+        ),
     ] = ""
     protocols: Annotated[
         tuple[Protocol, ...],
@@ -40,6 +42,7 @@ class Capture(Section):
             ("--protocol",),
             shown="all; voip under sniff voip",
             later=("dns", "http", "tls", "email", "mysql", "postgresql"),
+            hot=True,
         ),
     ] = ()
     hold_time: Annotated[
@@ -70,11 +73,12 @@ class Voip(Section):
             "keep the calls of these users: alice, alice@example.com, +49*, *456789; comma separated, repeatable",
             ("--sipuser", "-u"),
             unit="pattern",
+            hot=True,
         ),
     ] = ()
     call_ids: Annotated[
         Items,
-        Option("keep the call with this Call-ID; repeatable", ("--call-id",), unit="Call-ID"),
+        Option("keep the call with this Call-ID; repeatable", ("--call-id",), unit="Call-ID", hot=True),
     ] = ()
     show_dtmf: Annotated[bool, Option("show DTMF digits in stream records instead of masking them")] = False
     gpu_enable: Annotated[
@@ -94,7 +98,7 @@ class VirtualInterface(Section):
     title: ClassVar[str] = "Virtual interface"
 
     enabled: Annotated[
-        bool, Option("show the selected packets on a virtual interface", ("--virtual-interface", "-V"))
+        bool, Option("show the selected packets on a virtual interface", ("--virtual-interface", "-V"), hot=True)
     ] = False
     name: Annotated[
         str,
@@ -175,7 +179,9 @@ class VirtualInterface(Section):
         int,
         Ge(0),
         Le(10**9),
-        Option("packets a second at most; 0 for no limit", ("--vif-rate-limit",), unit="packets/s", needs=_VIF),
+        Option(
+            "packets a second at most; 0 for no limit", ("--vif-rate-limit",), unit="packets/s", needs=_VIF, hot=True
+        ),
     ] = 0
     rate_burst: Annotated[
         int,
@@ -186,6 +192,7 @@ class VirtualInterface(Section):
             ("--vif-rate-burst",),
             unit="packets",
             needs="virtual_interface.rate_limit",
+            hot=True,
         ),
     ] = 0
 
@@ -202,6 +209,7 @@ class Output(Section):
             "write the selected packets to this file, or - for standard output; .pcapng gives pcapng, else pcap (ns)",
             ("--write-file", "-w"),
             unit="file",
+            hot=True,
         ),
     ] = ""
     rotate_size: Annotated[
@@ -212,6 +220,7 @@ class Output(Section):
             ("-C",),
             unit="size",
             needs="output.write_file",
+            hot=True,
         ),
     ] = 0
     rotate_seconds: Annotated[
@@ -222,6 +231,7 @@ class Output(Section):
             ("-G",),
             unit="seconds",
             needs="output.write_file",
+            hot=True,
         ),
     ] = 0
     rotate_count: Annotated[
@@ -233,6 +243,7 @@ class Output(Section):
             ("-W",),
             unit="files",
             needs="output.write_file",
+            hot=True,
         ),
     ] = 0
     format: Annotated[
@@ -278,15 +289,28 @@ class Logging(Section):
 
     level: Annotated[
         Literal["debug", "info", "warning", "error"],
-        Option("report this and what is graver", ("--log-level",), env=("LIPPYCAT_LOG_LEVEL",)),
+        Option("report this and what is graver", ("--log-level",), env=("LIPPYCAT_LOG_LEVEL",), hot=True),
     ] = "info"
     format: Annotated[
         Literal["auto", "console", "json"],
         Option("auto is console on a terminal and json elsewhere", ("--log-format",)),
     ] = "auto"
-    stats_interval: Annotated[Duration, Ge(0), Option("report the totals so often; 0 for never", unit="duration")] = (
-        60 * 10**9
-    )
+    stats_interval: Annotated[
+        Duration, Ge(0), Option("report the totals so often; 0 for never", unit="duration", hot=True)
+    ] = 60 * 10**9
+
+    pseudonymise: Annotated[
+        bool,
+        Option("replace users, numbers and Call-IDs in reports by tokens; the key is that of output.pseudonym_key"),
+    ] = False
+    audit_file: Annotated[
+        Text,
+        Option(
+            "append to this file who set which user and Call-ID to be followed, and when (lippycatd); "
+            "without it that is reported with the rest",
+            unit="file",
+        ),
+    ] = ""
 
 
 class Metrics(Section):
@@ -310,6 +334,17 @@ class Metrics(Section):
             needs="metrics.listen",
         ),
     ] = 0
+    tls_cert: Annotated[
+        Text, Option("serve the pages over TLS with this certificate (PEM, with its chain)", unit="file")
+    ] = ""
+    tls_key: Annotated[Text, Option("the key of that certificate (PEM)", unit="file")] = ""
+    users: Annotated[
+        Items,
+        Option(
+            "who may read the pages, each NAME:HASH as `lippycat debug hash-password` prints it; none for everybody",
+            unit="user",
+        ),
+    ] = ()
 
 
 class Security(Section):
@@ -329,6 +364,22 @@ class Security(Section):
     ] = ""
 
 
+class Daemon(Section):
+    """What only lippycatd has."""
+
+    section: ClassVar[str] = "daemon"
+    title: ClassVar[str] = "Daemon"
+
+    control_socket: Annotated[
+        Text,
+        Option(
+            "Unix socket for reload, status and metrics, mode 0660, group lippycat; a socket that systemd passes as "
+            "`control` wins; empty for none",
+            unit="file",
+        ),
+    ] = "/run/lippycat/control.sock"
+
+
 class Run(Section):
     """What describes one run of a command, and so has no key."""
 
@@ -344,4 +395,4 @@ class Run(Section):
     quiet: Annotated[bool, Option("print no records, hints or accounting", ("--quiet", "-q"), keyed=False)] = False
 
 
-SECTIONS: tuple[type[Section], ...] = (Capture, Voip, VirtualInterface, Output, Logging, Metrics, Security, Run)
+SECTIONS: tuple[type[Section], ...] = (Capture, Voip, VirtualInterface, Output, Logging, Metrics, Security, Daemon, Run)

@@ -27,7 +27,18 @@ class RawValue:
     line: int
 
 
-def parse(text: str, name: str) -> dict[str, RawValue]:
+@dataclasses.dataclass(frozen=True, slots=True)
+class RawFile:
+    """A file: what stands in its sections, and for each entry of `pipelines` the same and the line it begins on."""
+
+    keys: dict[str, RawValue]
+    pipelines: list[tuple[int, dict[str, RawValue]]] | None
+
+
+PIPELINES = "pipelines"
+
+
+def parse(text: str, name: str) -> RawFile:
     """Every key of a file of sections; ConfigError names file and line of what is wrong."""
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -38,9 +49,36 @@ def parse(text: str, name: str) -> dict[str, RawValue]:
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         msg = f"{name}: not YAML: {str(error).splitlines()[0]}"
         raise ConfigError(msg) from None
-    found: dict[str, RawValue] = {}
     if root is None or root.tag == _NULL:
-        return found
+        return RawFile({}, None)
+    entries = None
+    if isinstance(root, yaml.MappingNode):
+        several = [pair for pair in root.value if pair[0].value == PIPELINES]
+        if len(several) > 1:
+            msg = f"{name}:{several[1][0].start_mark.line + 1}: {PIPELINES} stands there twice"
+            raise ConfigError(msg)
+        root.value = [pair for pair in root.value if pair[0].value != PIPELINES]
+        entries = _entries(several[0][0], several[0][1], name) if several else None
+    return RawFile(_leaves(root, name), entries)
+
+
+def _entries(key: yaml.Node, node: yaml.Node, name: str) -> list[tuple[int, dict[str, RawValue]]]:
+    """The entries of `pipelines`."""
+    if not isinstance(node, yaml.SequenceNode) or not node.value:
+        msg = f"{name}:{key.start_mark.line + 1}: {PIPELINES} takes a list, each entry with a name and sections"
+        raise ConfigError(msg)
+    found = []
+    for item in node.value:
+        line = item.start_mark.line + 1
+        if not isinstance(item, yaml.MappingNode):
+            msg = f"{name}:{line}: a pipeline must hold a name and sections such as capture: and voip:"
+            raise ConfigError(msg)
+        found.append((line, _leaves(item, name)))
+    return found
+
+
+def _leaves(root: yaml.Node, name: str) -> dict[str, RawValue]:
+    found: dict[str, RawValue] = {}
     for key, raw in _walk(root, "", name, 0):
         if key in found:
             msg = f"{name}:{raw.line}: {key} stands there twice, first on line {found[key].line}"

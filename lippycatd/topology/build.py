@@ -16,10 +16,10 @@ from lippycatd.sinks import pcap, pseudonyms, record_files, vif
 from lippycatd.sources import bpf, pcap_file
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
 
-    from lippycatd.observe.page import Page
+    from lippycatd.config import Config
+    from lippycatd.observe.page import Server, Told
     from lippycatd.sandbox.identity import Identity
     from lippycatd.sinks.record_files.base import RecordFile
     from lippycatd.topology.graph import Plan
@@ -37,8 +37,7 @@ class Opened:
     file: pcap.Opened | None = None
     records: RecordFile | None = None
     pseudonyms: pseudonyms.Pseudonyms | None = None
-    listener: socket.socket | None = None
-    version: str = ""
+    pages: Pages | None = None
     report: sandbox.Report | None = None
 
 
@@ -63,10 +62,7 @@ def open_all(plan: Plan, runs_as: Identity) -> Opened:
     if plan.record_file is not None:
         opened.records = record_files.open_target(plan.record_file, runs_as, [item.fd for item in inputs])
     if config.metrics.listen:
-        from lippycatd.observe import metrics, page  # noqa: PLC0415  the server is only needed for it
-
-        opened.listener = page.bind(config.metrics.listen)
-        opened.version = metrics.program_version()
+        opened.pages = prepare_pages(config)
     return opened
 
 
@@ -133,13 +129,41 @@ def check_users(plan: Plan) -> None:
         raise ConfigError(f"--sipuser: {error}") from None
 
 
-def serve(opened: Opened, line: _dataplane.Line) -> Page | None:
-    """Starts to serve the metrics of the line, where that is asked for."""
-    if opened.listener is None:
-        return None
-    from lippycatd.observe import metrics  # noqa: PLC0415  loaded with the listener
-    from lippycatd.observe.page import Page  # noqa: PLC0415
+@dataclasses.dataclass(slots=True)
+class Pages:
+    """The pages of a process, loaded and bound, and what they will show."""
 
-    page = Page(opened.listener, metrics.registry(stats(opened, line), opened.version))
-    page.start()
-    return page
+    told: Told
+    server: Server
+    version: str
+    over: bool = False
+
+
+def prepare_pages(config: Config) -> Pages:
+    """Binds the listener and loads the server, before the lock. Raises NotPossible or ConfigError."""
+    from lippycatd.observe import access, metrics, page  # noqa: PLC0415  the server is only needed for it
+
+    told, version = page.Told(), metrics.program_version()
+    tls = access.tls(config.metrics)
+    app = access.guarded(page.application(told), config.metrics)
+    return Pages(told, page.Server([page.Door(page.bind(config.metrics.listen), app, tls)]), version)
+
+
+def serve(opened: Opened, line: _dataplane.Line) -> Pages | None:
+    """Starts to serve the metrics and the health of the line, where that is asked for."""
+    pages = opened.pages
+    if pages is None:
+        return None
+    from lippycatd.observe import health, metrics  # noqa: PLC0415  loaded with the server
+
+    heart, snapshot = health.Heart(), stats(opened, line)
+
+    def looked() -> health.Health:
+        stuck = () if pages.over else heart.look({"line": line.iterations()})
+        return health.Health(alive=not stuck, degraded=tuple(filter(None, (opened.vif_refused,))))
+
+    pages.told.registry = metrics.registry(snapshot, pages.version)
+    pages.told.health = looked
+    pages.told.status = lambda: {"version": pages.version, "health": looked().told(), "accounting": snapshot()}
+    pages.server.start()
+    return pages

@@ -46,7 +46,7 @@ def _confined(opened: build.Opened, stop: Stop, log: FilteringBoundLogger) -> in
     if opened.vif_refused:
         log.error(opened.vif_refused)
     line = build.line(opened)
-    page = build.serve(opened, line)
+    pages = build.serve(opened, line)
     if opened.device is not None and not config.run.quiet:
         sys.stderr.write(f"{opened.device.hint}\n")
     wanted = not config.run.quiet and not (opened.plan.prints and standard_output_is_terminal())
@@ -58,9 +58,10 @@ def _confined(opened: build.Opened, stop: Stop, log: FilteringBoundLogger) -> in
     lost = _tell(stats, runner, config, log)
     if opened.device is not None:
         runner.linger(config.virtual_interface.linger)
-    if page is not None:
+    if pages is not None:
+        pages.over = True
         runner.linger(config.metrics.linger)
-        page.stop()
+        pages.server.stop()
     return TROUBLED if lost or runner.troubled or opened.vif_refused else DONE
 
 

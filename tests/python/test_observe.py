@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import io
 import json
 import re
 import shutil
 import subprocess
+import urllib.error
 import urllib.request
 
 import pytest
 from prometheus_client import generate_latest
 
 from lippycatd import config
-from lippycatd.errors import NotPossible
-from lippycatd.observe import accounting, metrics, page, progress, report
+from lippycatd.errors import ConfigError, NotPossible
+from lippycatd.observe import access, accounting, health, metrics, page, progress, report
 
 PART = {"in": 10, "selected": 5, "filtered": 3, "held": 0, "dropped": {"decode.link_type": 2}}
 STATS = {
@@ -104,13 +107,53 @@ def test_the_page_is_served_from_a_socket_bound_before():
     port = listener.getsockname()[1]
     with pytest.raises(NotPossible, match=r"--metrics-listen 127\.0\.0\.1:\d+: Address already in use"):
         page.bind(f"127.0.0.1:{port}")
-    served = page.Page(listener, metrics.registry(lambda: STATS, "1"))
+    told = page.Told(metrics.registry(lambda: STATS, "1"))
+    served = page.Server([page.Door(listener, page.application(told))])
     served.start()
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
             assert b"lippycat_packets_in_total" in answer.read()
+        with pytest.raises(urllib.error.HTTPError, match="503"):
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5)
+        told.health = lambda: health.Health(degraded=("no interface",))
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
+            assert json.load(answer) == {"status": "degraded", "reasons": ["no interface"]}
     finally:
         served.stop()
+
+
+def test_a_heart_that_stands_still_is_found_and_one_that_has_ended_is_not_missed():
+    now = 0.0
+    heart = health.Heart(10, lambda: now)
+    assert heart.look({"a": 1, "b": 1}) == ()
+    now = 8.0
+    assert heart.look({"a": 2, "b": 1}) == ()
+    now = 11.0
+    assert heart.look({"a": 2, "b": 1}) == ("b",)
+    assert heart.look({"a": 2}) == ()
+    now = 19.0
+    assert heart.look({"a": 2}) == ("a",)
+
+
+def test_passwords_are_compared_with_their_hashes():
+    """The hash is scrypt as RFC 7914 has it: its test vector, and the same from OpenSSL through hashlib."""
+    salt = b"0123456789abcdef"
+    wanted = hashlib.scrypt(b"secret", salt=salt, n=1 << 14, r=8, p=1, maxmem=1 << 26, dklen=32)
+    entry = access.hash_password("secret", salt)
+    assert entry.split("$")[3] == base64.urlsafe_b64encode(wanted).decode().rstrip("=")
+    users = access.Users([f"prometheus:{entry}"])
+
+    def basic(text):
+        return "Basic " + base64.b64encode(text.encode()).decode()
+
+    assert users.admit(basic("prometheus:secret"))
+    assert users.admit(basic("prometheus:secret"))
+    for wrong in (basic("prometheus:Secret"), basic("other:secret"), basic("prometheus"), "Basic %%", "Bearer x", ""):
+        assert not users.admit(wrong)
+    assert not any(users.admit(basic(f"prometheus:{guess}")) for guess in range(20))
+    for wrong in ("prometheus", "prometheus:plain", "x:scrypt$14$$", ":" + entry):
+        with pytest.raises(ConfigError, match="hash-password"):
+            access.Users([wrong])
 
 
 def test_the_summary_is_the_accounting():
