@@ -81,6 +81,17 @@ class Voip(Section):
         Option("keep the call with this Call-ID; repeatable", ("--call-id",), unit="Call-ID", hot=True),
     ] = ()
     show_dtmf: Annotated[bool, Option("show DTMF digits in stream records instead of masking them")] = False
+    jitter_buffer: Annotated[
+        Duration,
+        Ge(0),
+        Le(10 * 10**9),
+        Option(
+            "depth of the jitter buffer that streams are rated with: what comes later counts as lost", unit="duration"
+        ),
+    ] = 60 * 10**6
+    g711_plc: Annotated[
+        bool, Option("rate G.711 as with packet loss concealment, which no packet shows (G.113: Bpl 25.1, else 4.3)")
+    ] = True
     gpu_enable: Annotated[
         bool,
         Option("look for users with the accelerated matcher; off is --gpu-backend disabled", ("--gpu-enable",)),

@@ -100,6 +100,8 @@ def line(opened: Opened) -> _dataplane.Line:
             vif=sink,
             records=plan.records,
             show_dtmf=config.voip.show_dtmf,
+            jitter_buffer_ns=config.voip.jitter_buffer,
+            g711_plc=config.voip.g711_plc,
         )
     except ValueError as error:
         raise Damaged(str(error)) from None

@@ -86,17 +86,25 @@ pub struct MediaClaim {
     pub implied: bool,
     /// `a=rtcp-mux` stood beside it.
     pub mux: bool,
+    /// SRTP (RFC 3711): the profile says so.
+    pub secure: bool,
 }
 
-/// A payload type of the call's SDP.
+/// A payload type of the call's SDP: what the side that names it wants to receive (RFC 3264 §5.1).
 #[derive(Clone, Debug)]
 pub struct Codec {
-    /// RTP payload type.
-    pub payload_type: u8,
+    /// Who named it: a hash of the tag.
+    pub side: u64,
     /// Encoding name.
     pub name: Box<str>,
-    /// Timestamp units a second.
+    /// Timestamp units a second; 0: not understood.
     pub rate: u32,
+    /// RTP payload type.
+    pub payload_type: u8,
+    /// Which m= line.
+    pub line: u8,
+    /// `annexb=no` (RFC 3555): G.729 without silence suppression.
+    pub no_annexb: bool,
 }
 
 /// One entry of the call table. What every packet touches stands first, together.

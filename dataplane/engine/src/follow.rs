@@ -163,7 +163,7 @@ impl Follower {
                 for id in c.frames {
                     // the statistics count a packet once, its frames are all given
                     owners = if id == &c.frames[0] {
-                        self.calls.media(v, key, kind, u.payload, *id, c.now)
+                        self.calls.media(v, key, kind, u.payload, (*id, c.source), c.now)
                     } else {
                         self.calls.media_again(v, key, kind, id.frame, c.now)
                     };

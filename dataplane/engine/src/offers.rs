@@ -3,17 +3,18 @@
 use std::hash::{BuildHasher, Hasher};
 
 use foldhash::fast::FixedState;
-use lc_proto::sdp::Session;
+use lc_proto::sdp::{self, Session};
 use lc_proto::sip::{Message, StartLine};
 use lc_wire::{Addr, Context};
 
 use crate::call::{Call, Codec, MediaClaim};
+use crate::calls::profile;
 use crate::media::{End, How, Media};
 use crate::slab::Ref;
 
 /// Claims of one call at once.
 pub const MAX_CLAIMS: usize = 64;
-const MAX_CODECS: usize = 64;
+const MAX_CODECS: usize = 128;
 /// Longest name of a codec that is remembered, characters.
 const MAX_CODEC_NAME: usize = 64;
 
@@ -68,9 +69,7 @@ pub fn transaction(m: &Message<'_>) -> u64 {
 pub fn apply(media: &mut Media, call: &mut Call, said: &Said<'_>) -> Vec<Ref> {
     let mut claimed = Vec::new();
     for (line, m) in (0u8..32).zip(&said.session.media) {
-        for map in &m.rtpmap {
-            remember(call, map.payload_type, &map.name, map.clock);
-        }
+        codecs(call, said, line, m);
         if m.port == 0 {
             if said.answer {
                 refuse_line(media, call, said, line);
@@ -78,7 +77,9 @@ pub fn apply(media: &mut Media, call: &mut Call, said: &Said<'_>) -> Vec<Ref> {
             continue;
         }
         let Some(ip) = m.addr else { continue };
-        let rtp = m.proto.to_ascii_uppercase().contains("RTP");
+        let profile = m.proto.to_ascii_uppercase();
+        let rtp = profile.contains("RTP");
+        let secure = profile.contains("SAVP");
         let named = |addr: Addr, port| {
             (End { context: said.context, addr, port }, if rtp { How::Named } else { How::NamedOther })
         };
@@ -101,7 +102,7 @@ pub fn apply(media: &mut Media, call: &mut Call, said: &Said<'_>) -> Vec<Ref> {
         }
         leave_others(media, call, said, line, &ends);
         for (end, how) in ends {
-            claimed.extend(claim(media, call, said, (line, m.rtcp_mux), end, how));
+            claimed.extend(claim(media, call, said, (line, m.rtcp_mux, secure), end, how));
         }
         if said.answer && m.rtcp_mux {
             drop_implied(media, call, said, line);
@@ -110,21 +111,38 @@ pub fn apply(media: &mut Media, call: &mut Call, said: &Said<'_>) -> Vec<Ref> {
     claimed
 }
 
-fn remember(call: &mut Call, payload_type: u8, name: &str, rate: u32) {
-    let name: String = name.chars().take(MAX_CODEC_NAME).collect();
-    let codec = Codec { payload_type, name: name.into(), rate };
-    if let Some(known) = call.codecs.iter_mut().find(|c| c.payload_type == payload_type) {
-        *known = codec;
-    } else if call.codecs.len() < MAX_CODECS {
-        call.codecs.push(codec);
+/// What a line says of its payload types.
+fn codecs(call: &mut Call, said: &Said<'_>, line: u8, m: &sdp::Media) {
+    let mapped = m.rtpmap.iter().map(|map| (map.payload_type, &*map.name, map.clock));
+    let named = m.formats.iter().filter_map(|f| f.parse::<u8>().ok());
+    let fixed = named.filter(|t| !m.rtpmap.iter().any(|map| map.payload_type == *t));
+    let fixed =
+        fixed.map(|t| (t, profile::name_of(t), profile::clock_of(t).rate)).filter(|(_, name, _)| !name.is_empty());
+    for (payload_type, name, rate) in mapped.chain(fixed) {
+        let no_annexb = m.fmtp.iter().any(|(t, params)| *t == payload_type && says_no_annexb(params));
+        let name: String = name.chars().take(MAX_CODEC_NAME).collect();
+        let codec = Codec { side: said.side, name: name.into(), rate, payload_type, line, no_annexb };
+        let same = |c: &&mut Codec| (c.side, c.line, c.payload_type) == (said.side, line, payload_type);
+        if let Some(known) = call.codecs.iter_mut().find(same) {
+            *known = codec;
+        } else if call.codecs.len() < MAX_CODECS {
+            call.codecs.push(codec);
+        }
     }
+}
+
+/// RFC 3555 §4.1.9: `annexb=no`, among other parameters.
+fn says_no_annexb(params: &str) -> bool {
+    let mut words = params.split(';').map(|p| p.trim().split_once('='));
+    words
+        .any(|w| w.is_some_and(|(k, v)| k.trim().eq_ignore_ascii_case("annexb") && v.trim().eq_ignore_ascii_case("no")))
 }
 
 fn claim(
     media: &mut Media,
     call: &mut Call,
     said: &Said<'_>,
-    (line, mux): (u8, bool),
+    (line, mux, secure): (u8, bool, bool),
     end: End,
     how: How,
 ) -> Option<Ref> {
@@ -133,7 +151,7 @@ fn claim(
     let implied = how == How::ImpliedRtcp;
     let same = |c: &&mut MediaClaim| c.side == said.side && c.line == line && c.end == end;
     if let Some(c) = call.claims.iter_mut().find(same) {
-        (c.at, c.leaving, c.mux, c.implied) = (at, None, mux, implied);
+        (c.at, c.leaving, c.mux, c.implied, c.secure) = (at, None, mux, implied, secure);
         if said.answer {
             c.offered = None;
         }
@@ -146,7 +164,7 @@ fn claim(
         }
     }
     let offered = (!said.answer).then_some(said.transaction);
-    call.claims.push(MediaClaim { end, at, side: said.side, line, offered, leaving: None, implied, mux });
+    call.claims.push(MediaClaim { end, at, side: said.side, line, offered, leaving: None, implied, mux, secure });
     Some(at)
 }
 

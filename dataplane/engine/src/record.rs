@@ -3,7 +3,9 @@
 use lc_wire::Addr;
 
 use crate::defrag::FrameId;
-use crate::rtp_stats::RtpStats;
+use crate::stream::codecs::Unrated;
+use crate::stream::rating::Rating;
+use crate::stream::{Stream, Type};
 
 /// How a SIP message travelled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -63,18 +65,30 @@ pub struct SipRecord {
 /// One RTP stream at its end.
 #[derive(Clone, Debug)]
 pub struct StreamRecord {
-    /// Source of the call's first frame.
+    /// Source of its first frame.
     pub source: u16,
-    /// Frame number where the call began.
+    /// Number of its first frame.
     pub frame: u64,
     /// Where from and to.
     pub ends: Ends,
-    /// Its call.
-    pub call_id: Box<[u8]>,
-    /// Codec name, from SDP or the static types of RFC 3551; empty: unknown.
-    pub codec: Box<str>,
+    /// Its call; none: RTP without signalling.
+    pub call_id: Option<Box<[u8]>>,
+    /// Payload type of most of its media.
+    pub payload_type: u8,
+    /// Payload types with their codecs by SDP or RFC 3551 (empty: unknown), most packets first.
+    pub types: Vec<(Type, Box<str>)>,
+    /// Packets that never came.
+    pub unique_lost: u64,
+    /// Whether SDP says that it is SRTP.
+    pub srtp: bool,
+    /// No SDP names its source: an address translator stands before it.
+    pub latched: bool,
+    /// The SSRC that it took over from.
+    pub follows: Option<u32>,
+    /// Quality, or why there is no figure.
+    pub rating: Result<Rating, Unrated>,
     /// Statistics.
-    pub stats: RtpStats,
+    pub stream: Stream,
 }
 
 /// One call at its end.
@@ -110,7 +124,9 @@ impl Record {
     pub fn weight(&self) -> usize {
         let more = match self {
             Self::Sip(sip) => sip.bytes.len() + sip.frames.len() * std::mem::size_of::<FrameId>(),
-            Self::Stream(stream) => stream.call_id.len() + std::mem::size_of::<StreamRecord>(),
+            Self::Stream(stream) => {
+                stream.call_id.as_ref().map_or(0, |id| id.len()) + std::mem::size_of::<StreamRecord>() + 256
+            }
             Self::Call(call) => call.call_id.len() + std::mem::size_of::<CallRecord>(),
         };
         std::mem::size_of::<SipRecord>() + more

@@ -2,29 +2,30 @@
 
 use std::borrow::Cow;
 
-use lc_engine::record::{CallRecord, Ends, Record, SipRecord, StreamRecord};
+use lc_engine::record::{CallRecord, Ends, Record, SipRecord};
 use lc_proto::sdp;
 use lc_proto::sip::{self, StartLine};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
 use crate::shared::{Account, Follow, PacketRecord, Told};
+use crate::streams;
 
 /// Decimal seconds with nine digits: nothing is rounded.
 pub fn seconds(ns: u64) -> String {
     format!("{}.{:09}", ns / 1_000_000_000, ns % 1_000_000_000)
 }
 
-fn text(b: &[u8]) -> Cow<'_, str> {
+pub fn text(b: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(b)
 }
 
 /// Text, or None where there is none.
-fn some(b: &[u8]) -> Option<Cow<'_, str>> {
+pub fn some(b: &[u8]) -> Option<Cow<'_, str>> {
     (!b.is_empty()).then(|| text(b))
 }
 
-fn head<'py>(
+pub fn head<'py>(
     py: Python<'py>,
     kind: &str,
     ts: u64,
@@ -39,7 +40,7 @@ fn head<'py>(
     Ok(d)
 }
 
-fn ends(d: &Bound<'_, PyDict>, e: &Ends) -> PyResult<()> {
+pub fn ends(d: &Bound<'_, PyDict>, e: &Ends) -> PyResult<()> {
     d.set_item("src", e.src.to_string())?;
     d.set_item("sport", e.sport)?;
     d.set_item("dst", e.dst.to_string())?;
@@ -51,7 +52,7 @@ pub fn told<'py>(py: Python<'py>, told: &Told, names: &[String], digits: bool) -
     match told {
         Told::Packet(p) => packet(py, p, names),
         Told::Record(Record::Sip(r)) => message(py, r, names),
-        Told::Record(Record::Stream(r)) => stream(py, r, names, digits),
+        Told::Record(Record::Stream(r)) => streams::stream(py, r, names, digits),
         Told::Record(Record::Call(r)) => call(py, r, names),
     }
 }
@@ -117,39 +118,13 @@ fn session<'py>(py: Python<'py>, session: Option<sdp::Session>) -> PyResult<Boun
 }
 
 /// A figure in ms with six digits.
-fn ms(value: f64) -> f64 {
+pub fn ms(value: f64) -> f64 {
     (value * 1e6).round() / 1e6
 }
 
 #[allow(clippy::cast_precision_loss)] // ns of a call's life: far below 2^52
-fn ns_to_ms(ns: u64) -> f64 {
+pub fn ns_to_ms(ns: u64) -> f64 {
     ms(ns as f64 / 1e6)
-}
-
-fn stream<'py>(py: Python<'py>, r: &StreamRecord, names: &[String], digits: bool) -> PyResult<Bound<'py, PyDict>> {
-    let s = &r.stats;
-    let d = head(py, "stream", s.end, names.get(usize::from(r.source)), r.frame)?;
-    ends(&d, &r.ends)?;
-    d.set_item("ssrc", format!("0x{:08x}", s.ssrc))?;
-    d.set_item("payload_type", s.payload_type)?;
-    d.set_item("codec", some(r.codec.as_bytes()))?;
-    d.set_item("call_id", text(&r.call_id))?;
-    d.set_item("start", seconds(s.start))?;
-    d.set_item("end", seconds(s.end))?;
-    d.set_item("packets", s.packets)?;
-    d.set_item("bytes", s.bytes)?;
-    d.set_item("expected", s.expected())?;
-    d.set_item("lost", s.lost())?;
-    d.set_item("unique_lost", s.unique_lost())?;
-    d.set_item("duplicates", s.duplicates)?;
-    d.set_item("reordered", s.reordered)?;
-    d.set_item("jitter_ms", ms(s.jitter_ms()))?;
-    d.set_item("max_jitter_ms", ms(s.max_jitter_ms()))?;
-    d.set_item("mean_jitter_ms", ms(s.mean_jitter_ms()))?;
-    d.set_item("max_delta_ms", ns_to_ms(s.max_delta))?;
-    d.set_item("dtmf", if digits { s.digits.clone() } else { "x".repeat(s.digits.len()) })?;
-    d.set_item("events", s.events)?;
-    Ok(d)
 }
 
 fn call<'py>(py: Python<'py>, r: &CallRecord, names: &[String]) -> PyResult<Bound<'py, PyDict>> {

@@ -9,6 +9,7 @@ mod run;
 mod sandbox;
 mod shared;
 mod sinks;
+mod streams;
 
 use lc_proto::users::Patterns;
 use pyo3::exceptions::PyValueError;

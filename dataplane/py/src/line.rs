@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use lc_engine::bpf::{Instruction, Program};
 use lc_engine::select::{Class, Selection, VOIP};
+use lc_engine::stream::Measure;
 use lc_io::files::Input;
 use lc_io::merge::Merged;
 use lc_io::tap::VifHandle;
@@ -141,7 +142,7 @@ impl Line {
     #[new]
     #[pyo3(signature = (*, inputs, users=vec![], call_ids=vec![], protocols=vec![], voip=false, filters=None,
         matcher="auto", hold_time_ns=10_000_000_000, hold_bytes=64 << 20, loops=1, count=0, startup_delay_ns=0,
-        files=vec![], vif=None, records=None, show_dtmf=false))]
+        files=vec![], vif=None, records=None, show_dtmf=false, jitter_buffer_ns=60_000_000, g711_plc=true))]
     #[allow(clippy::too_many_arguments)] // keyword arguments: one description
     fn new(
         py: Python<'_>,
@@ -161,6 +162,8 @@ impl Line {
         vif: Option<Py<VifSink>>,
         records: Option<&str>,
         show_dtmf: bool,
+        jitter_buffer_ns: u64,
+        g711_plc: bool,
     ) -> PyResult<Self> {
         let shared = Arc::new(Shared::default());
         let matcher = backend(matcher)?;
@@ -174,6 +177,7 @@ impl Line {
                 Some("voip") => Records::Voip,
                 Some(other) => return Err(value(format!("unknown records {other}: packet or voip"))),
             },
+            measure: Measure { buffer: jitter_buffer_ns as f32 / 1e9, plc: g711_plc },
             hold: (hold_time_ns, hold_bytes),
             loops,
             count,

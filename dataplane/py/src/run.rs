@@ -11,6 +11,7 @@ use lc_engine::follow::Follower;
 use lc_engine::frames::{Bitmap, FrameNo};
 use lc_engine::hold::Hold;
 use lc_engine::select::Selection;
+use lc_engine::stream::Measure;
 use lc_engine::verdict::{Decided, Marks};
 use lc_io::clock;
 use lc_io::merge::Merged;
@@ -50,6 +51,8 @@ pub struct Spec {
     pub voip: bool,
     /// Which records.
     pub records: Records,
+    /// How streams are measured.
+    pub measure: Measure,
     /// ns of packet time, bytes.
     pub hold: (u64, usize),
     /// How often the input is replayed; 0 for ever.
@@ -354,6 +357,9 @@ impl Worker {
             }
             let tells = round == 0 && self.spec.records == Records::Voip;
             let mut teller = tells.then(|| Follower::new(std::mem::take(&mut selection), true, chosen.take()));
+            if let Some(t) = &mut teller {
+                t.calls.measure = self.spec.measure;
+            }
             self.emit_marked(&marks.0, teller.as_mut());
             if self.out.ends() {
                 return;
@@ -401,6 +407,7 @@ impl Worker {
         let selection = std::mem::take(&mut self.spec.selection);
         let records = self.spec.records == Records::Voip;
         let mut follower = Follower::new(selection, records, None);
+        follower.calls.measure = self.spec.measure;
         let mut hold = Hold::new(self.spec.hold.0, self.spec.hold.1);
         self.delay();
         let mut n: FrameNo = 0;

@@ -2,13 +2,15 @@
 
 use lc_proto::rtp;
 
-use super::profile::clock_of;
+use super::profile::{clock_of, clock_of_codec, codec_of};
 use super::Calls;
+use crate::call::State;
 use crate::defrag::FrameId;
 use crate::frames::FrameNo;
 use crate::media::{FlowKey, Kind, Owners, Seen};
-use crate::rtp_stats::{Arrival, Clock};
 use crate::select::Class;
+use crate::slab::Ref;
+use crate::stream::Arrival;
 use crate::verdict::Verdicts;
 
 impl Calls {
@@ -20,7 +22,7 @@ impl Calls {
         key: FlowKey,
         kind: Kind,
         payload: &[u8],
-        id: FrameId,
+        (id, source): (FrameId, u16),
         now: u64,
     ) -> Owners {
         let frame = id.frame;
@@ -44,21 +46,41 @@ impl Calls {
             v.hold(frame);
         }
         if let Some(p) = packet.filter(|_| self.records) {
-            let clock = self.clock(&owners, p.payload_type);
-            let a = Arrival {
-                ts: id.ts,
-                sequence,
-                timestamp: p.timestamp,
-                payload_type: p.payload_type,
-                bytes: u32::try_from(payload.len()).unwrap_or(u32::MAX),
-                first: payload.get(p.payload_offset).copied(),
-            };
-            self.media.count(flow, ssrc, a, clock);
+            self.measured(flow, &owners, &p, payload, (id, source));
             if !self.media.ended.is_empty() {
                 self.streams(v);
             }
         }
         owners
+    }
+
+    /// An RTP packet into the statistics of its stream.
+    #[inline]
+    fn measured(&mut self, flow: Ref, owners: &Owners, p: &rtp::Rtp, packet: &[u8], (id, source): (FrameId, u16)) {
+        let payload = packet.get(p.payload_offset..).and_then(|b| b.get(..p.payload_len)).unwrap_or_default();
+        let a = Arrival {
+            ts: id.ts,
+            sequence: p.sequence,
+            timestamp: p.timestamp,
+            payload_type: p.payload_type,
+            marker: p.marker,
+            bytes: u32::try_from(packet.len()).unwrap_or(u32::MAX),
+            payload: u16::try_from(payload.len()).unwrap_or(u16::MAX),
+            first: payload.first_chunk().copied(),
+        };
+        let Self { media, table, measure, .. } = self;
+        let Some(counted) = media.stream(flow, p.ssrc, a, (source, id.number)) else { return };
+        let stream = counted.stream;
+        if stream.asks(p.payload_type, counted.epoch) {
+            let calls = owners.as_slice().iter().filter_map(|c| table.get(*c));
+            let named = calls.filter_map(|c| codec_of(c, counted.key, p.payload_type)).next();
+            let clock = named.map_or_else(|| clock_of(p.payload_type), clock_of_codec);
+            stream.learn(p.payload_type, counted.epoch, clock);
+        }
+        stream.arrive(a, *measure);
+        if counted.draining && owners.as_slice().iter().filter_map(|c| table.get(*c)).all(|c| c.state == State::Ended) {
+            stream.more.after_end += 1;
+        }
     }
 
     /// A further frame of the packet that `media` just took: a fragment of it.
@@ -74,22 +96,6 @@ impl Calls {
             v.hold(frame);
         }
         owners
-    }
-
-    /// Clock of a payload type: as SDP maps it, else RFC 3551's table, else 8000 Hz.
-    pub(super) fn clock(&self, owners: &Owners, payload_type: u8) -> Clock {
-        let calls = owners.as_slice().iter().filter_map(|c| self.table.get(*c));
-        let named = calls.flat_map(|c| &c.codecs).find(|c| c.payload_type == payload_type);
-        match named {
-            Some(c) => {
-                let events = c.name.eq_ignore_ascii_case("telephone-event");
-                let noise = c.name.eq_ignore_ascii_case("CN");
-                // G.722's RTP clock is 8000 Hz whatever is said (RFC 3551 §4.5.2)
-                let rate = if c.name.eq_ignore_ascii_case("G722") { 8000 } else { c.rate };
-                Clock { rate, timed: !events && !noise, events }
-            }
-            None => clock_of(payload_type),
-        }
     }
 
     /// Another datagram on a media port.

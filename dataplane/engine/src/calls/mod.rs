@@ -3,7 +3,7 @@
 mod ends;
 mod media;
 mod messages;
-mod profile;
+pub mod profile;
 mod reselect;
 mod tell;
 
@@ -20,6 +20,7 @@ use crate::media::Media;
 use crate::record::{Ends, Record, Transport};
 use crate::select::{Class, Selection};
 use crate::slab::{Ref, Slab};
+use crate::stream::Measure;
 use crate::verdict::Verdicts;
 
 /// Calls at once.
@@ -96,6 +97,8 @@ pub struct Calls {
     pub out: Vec<Record>,
     /// Calls selected since they were last taken.
     pub fresh: Vec<Ref>,
+    /// How streams are measured.
+    pub measure: Measure,
     /// Counters.
     pub stats: CallStats,
     limit: usize,
@@ -118,6 +121,7 @@ impl Calls {
             records,
             out: Vec::new(),
             fresh: Vec::new(),
+            measure: Measure::default(),
             stats: CallStats::default(),
             limit: MAX_CALLS,
             record_bytes: 0,

@@ -1,27 +1,58 @@
-//! RFC 3551's profile: what a payload type means where SDP says nothing.
+//! What a payload type means: RFC 3551's profile, and what SDP says (RFC 3264).
 
-use crate::rtp_stats::Clock;
+use crate::call::{Call, Codec};
+use crate::media::FlowKey;
+use crate::stream::{Carries, Clock};
 
-/// Clock rates of RFC 3551 §6, tables 4 and 5.
-pub(super) fn clock_of(payload_type: u8) -> Clock {
-    let (rate, timed) = match payload_type {
-        6 => (16_000, true),
-        10 | 11 => (44_100, true),
-        13 | 19 => (8_000, false),
-        14 | 25..=34 => (90_000, true),
-        16 => (11_025, true),
-        17 => (22_050, true),
-        _ => (8_000, true),
+/// Clock rates of RFC 3551 §6, tables 4 and 5; 0 for what it does not assign.
+#[must_use]
+pub fn clock_of(payload_type: u8) -> Clock {
+    let (rate, carries) = match payload_type {
+        6 => (16_000, Carries::Media),
+        10 | 11 => (44_100, Carries::Media),
+        13 | 19 => (8_000, Carries::Noise),
+        14 | 25..=34 => (90_000, Carries::Media),
+        16 => (11_025, Carries::Media),
+        17 => (22_050, Carries::Media),
+        0..=24 => (8_000, Carries::Media),
+        _ => (0, Carries::Media),
     };
-    Clock { rate, timed, events: false }
+    Clock { rate, carries }
 }
 
 /// Encoding names of RFC 3551 §6, tables 4 and 5.
-pub(super) fn name_of(payload_type: u8) -> &'static str {
+#[must_use]
+pub fn name_of(payload_type: u8) -> &'static str {
     const NAMES: [&str; 35] = [
         "PCMU", "", "", "GSM", "G723", "DVI4", "DVI4", "LPC", "PCMA", "G722", "L16", "L16", "QCELP", "CN", "MPA",
         "G728", "DVI4", "DVI4", "G729", "CN", "", "", "", "", "", "CelB", "JPEG", "", "nv", "", "", "H261", "MPV",
         "MP2T", "H263",
     ];
     NAMES.get(usize::from(payload_type)).copied().unwrap_or("")
+}
+
+/// What a codec of SDP says of its packets.
+#[must_use]
+pub fn clock_of_codec(c: &Codec) -> Clock {
+    let is = |name: &str| c.name.eq_ignore_ascii_case(name);
+    let carries = match () {
+        () if is("telephone-event") => Carries::Events,
+        () if is("CN") => Carries::Noise,
+        () => Carries::Media,
+    };
+    // G.722's RTP clock is 8000 Hz whatever is said (RFC 3551 §4.5.2)
+    Clock { rate: if is("G722") { 8000 } else { c.rate }, carries }
+}
+
+/// What a payload type means from `key`'s sender to its receiver: as the receiver's SDP names it; where it names none,
+/// as the other side does.
+#[must_use]
+pub fn codec_of(call: &Call, key: FlowKey, payload_type: u8) -> Option<&Codec> {
+    let [from, to] = key.ends().map(|end| call.claims.iter().rev().find(|c| c.end == end));
+    let fits = |c: &Codec| match (to, from) {
+        (Some(to), _) => u8::from(c.side == to.side) * 2 + u8::from(c.line == to.line),
+        (None, Some(from)) => u8::from(c.side != from.side) * 2 + u8::from(c.line == from.line),
+        (None, None) => 0,
+    };
+    call.codecs.iter().filter(|c| c.payload_type == payload_type).max_by_key(|c| fits(c))
 }

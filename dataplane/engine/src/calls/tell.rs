@@ -1,12 +1,14 @@
 //! What calls tell: records, kept back until their call is selected.
 
-use super::profile::name_of;
+use super::profile::{codec_of, name_of};
 use super::{Arrived, Calls};
 use crate::call::Call;
-use crate::media::Ended;
+use crate::media::{Ended, FlowKey};
 use crate::record::{CallRecord, Ends, Record, SipRecord, StreamRecord};
 use crate::select::Class;
 use crate::slab::Ref;
+use crate::stream::rating::Rated;
+use crate::stream::Measure;
 use crate::verdict::Verdicts;
 
 /// Records of an undecided call.
@@ -31,6 +33,7 @@ impl Calls {
 
     /// Streams that ended become records.
     pub(super) fn streams(&mut self, _: &mut impl Verdicts) {
+        let measure = self.measure;
         for ended in std::mem::take(&mut self.media.ended) {
             if !self.records || !self.selection.admits(Class::Rtp) {
                 continue;
@@ -38,9 +41,9 @@ impl Calls {
             for owner in ended.owners.as_slice() {
                 let Some(c) = self.table.get_mut(*owner) else { continue };
                 if c.ssrcs.len() < MAX_RECORDS {
-                    c.ssrcs.push(ended.stats.ssrc);
+                    c.ssrcs.push(ended.stream.ssrc);
                 }
-                let record = stream(c, &ended);
+                let record = stream(c, &ended, measure);
                 self.tell(*owner, Record::Stream(Box::new(record)));
             }
         }
@@ -59,18 +62,36 @@ pub(super) fn record(bytes: &[u8], at: Arrived<'_>, retransmission: bool) -> Sip
     }
 }
 
-fn stream(c: &Call, ended: &Ended) -> StreamRecord {
-    let key = ended.key;
-    let named = c.codecs.iter().find(|k| k.payload_type == ended.stats.payload_type);
-    let codec = named.map_or_else(|| name_of(ended.stats.payload_type).into(), |k| k.name.clone());
+fn stream(c: &Call, ended: &Ended, measure: Measure) -> StreamRecord {
+    let Ended { key, stream, follows, .. } = ended;
+    let [from, to] = key.ends().map(|end| c.claims.iter().find(|k| k.end == end));
+    let srtp = [from, to].into_iter().flatten().any(|k| k.secure);
+    let payload_type = stream.payload_type();
+    let name = |t: u8| codec_of(c, *key, t).map_or_else(|| name_of(t).into(), |k| k.name.clone());
+    let rated = Rated {
+        codec: &name(payload_type),
+        no_annexb: codec_of(c, *key, payload_type).is_some_and(|k| k.no_annexb),
+        srtp,
+        round_trip: None,
+    };
     StreamRecord {
-        source: c.first.0,
-        frame: c.first.1,
-        ends: Ends { src: key.src, sport: key.sport, dst: key.dst, dport: key.dport },
-        call_id: c.id.clone(),
-        codec,
-        stats: ended.stats.clone(),
+        source: stream.more.first.0,
+        frame: stream.more.first.1,
+        ends: ends(*key),
+        call_id: Some(c.id.clone()),
+        payload_type,
+        types: stream.types().into_iter().map(|t| (t, name(t.payload_type))).collect(),
+        unique_lost: stream.gaps().losses,
+        srtp,
+        latched: from.is_none() && to.is_some(),
+        follows: *follows,
+        rating: stream.rate_quality(rated, measure),
+        stream: stream.clone(),
     }
+}
+
+fn ends(key: FlowKey) -> Ends {
+    Ends { src: key.src, sport: key.sport, dst: key.dst, dport: key.dport }
 }
 
 pub(super) fn call_record(c: &Call) -> CallRecord {

@@ -2,8 +2,8 @@
 
 use super::{FlowKey, Kind, Media, Owners, MAX_FLOWS, SECOND};
 use crate::frames::{FrameNo, Waiting};
-use crate::rtp_stats::RtpStats;
 use crate::slab::Ref;
+use crate::stream::Stream;
 
 /// A flow is adopted when its last packet is no older, ns.
 const ADOPT: u64 = 5 * SECOND;
@@ -28,13 +28,15 @@ pub struct Flow {
     pub(super) kind: Kind,
     pub(super) draining: bool,
     pub(super) next_ssrc: u8,
+    /// Counts what may have changed the meaning of payload types.
+    pub(super) epoch: u8,
     /// Calls it belongs to.
     pub owners: Owners,
     /// Its endpoints.
     pub key: FlowKey,
     pub(super) waiting: Option<Box<Waiting>>,
     /// Statistics of its streams.
-    pub streams: Vec<RtpStats>,
+    pub streams: Vec<Stream>,
     pub(super) last_stream: usize,
 }
 
@@ -76,6 +78,7 @@ impl Media {
             last_sequence: 0,
             ssrcs: [0; 4],
             next_ssrc: 0,
+            epoch: 0,
             waiting: None,
             streams: Vec::new(),
             last_stream: 0,

@@ -41,7 +41,9 @@ impl Hash for FlowKey {
 }
 
 impl FlowKey {
-    pub(super) fn ends(self) -> [End; 2] {
+    /// Sender and receiver.
+    #[must_use]
+    pub fn ends(self) -> [End; 2] {
         let end = |addr, port| End { context: self.context, addr, port };
         [end(self.src, self.sport), end(self.dst, self.dport)]
     }

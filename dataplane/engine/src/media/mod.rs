@@ -25,7 +25,7 @@ pub use claims::How;
 pub use flows::{Adopted, Flow};
 pub use key::{End, FlowKey, Kind};
 pub use owners::{Owners, Seen};
-pub use streams::Ended;
+pub use streams::{Counted, Ended};
 
 const SECOND: u64 = 1_000_000_000;
 /// Flows at once.

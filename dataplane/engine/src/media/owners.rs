@@ -109,6 +109,7 @@ impl Media {
             if changed {
                 f.ssrcs = [seen.ssrc; 4];
             }
+            f.epoch = f.epoch.wrapping_add(1);
             (f.owners, f.versions, f.kind, f.draining) = (owners, versions, seen.kind, keeps);
         }
         owners

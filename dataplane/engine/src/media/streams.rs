@@ -1,8 +1,8 @@
 //! RTP streams of the flows, for their statistics.
 
 use super::{FlowKey, Media, Owners, MAX_STREAMS};
-use crate::rtp_stats::{Arrival, Clock, RtpStats};
 use crate::slab::Ref;
+use crate::stream::{Arrival, Stream};
 
 const MAX_STREAMS_OF_FLOW: usize = 32;
 
@@ -13,30 +13,45 @@ pub struct Ended {
     pub key: FlowKey,
     /// Calls.
     pub owners: Owners,
+    /// The SSRC that it took over from: the flow's stream before it had ended when it began.
+    pub follows: Option<u32>,
     /// Statistics.
-    pub stats: RtpStats,
+    pub stream: Stream,
+}
+
+/// A packet's stream and what its flow says of it.
+pub struct Counted<'a> {
+    /// The stream.
+    pub stream: &'a mut Stream,
+    /// Its endpoints.
+    pub key: FlowKey,
+    /// Changes when payload types may have got another meaning.
+    pub epoch: u8,
+    /// Its owner has left the endpoints.
+    pub draining: bool,
 }
 
 impl Media {
-    /// Counts an RTP packet in its stream's statistics.
-    pub fn count(&mut self, at: Ref, ssrc: u32, a: Arrival, clock: Clock) {
-        let Some(f) = self.flows.get_mut(at) else { return };
+    /// The stream of an RTP packet, made when it is new; `first` are source and number of its frame.
+    #[inline]
+    pub fn stream(&mut self, at: Ref, ssrc: u32, a: Arrival, first: (u16, u64)) -> Option<Counted<'_>> {
+        let f = self.flows.get_mut(at)?;
         if f.streams.get(f.last_stream).is_none_or(|s| s.ssrc != ssrc) {
             match f.streams.iter().position(|s| s.ssrc == ssrc) {
                 Some(i) => f.last_stream = i,
                 None if f.streams.len() < MAX_STREAMS_OF_FLOW && self.streams < MAX_STREAMS => {
                     self.streams += 1;
                     f.last_stream = f.streams.len();
-                    f.streams.push(RtpStats::new(ssrc, a, clock));
-                    return;
+                    f.streams.reserve_exact(1);
+                    f.streams.push(Stream::new(ssrc, a, first));
                 }
                 None => {
                     self.evicted.streams += 1;
-                    return;
+                    return None;
                 }
             }
         }
-        f.streams[f.last_stream].arrive(a, clock);
+        Some(Counted { key: f.key, epoch: f.epoch, draining: f.draining, stream: &mut f.streams[f.last_stream] })
     }
 
     pub(super) fn end_streams(&mut self, at: Ref) {
@@ -44,7 +59,12 @@ impl Media {
             let (key, owners) = (f.key, f.owners);
             let streams = std::mem::take(&mut f.streams);
             self.streams -= streams.len();
-            self.ended.extend(streams.into_iter().map(|stats| Ended { key, owners, stats }));
+            let spans: Vec<(u32, u64, u64)> = streams.iter().map(|s| (s.ssrc, s.more.start, s.end)).collect();
+            self.ended.extend(streams.into_iter().map(|stream| {
+                let before = spans.iter().filter(|(_, _, end)| *end <= stream.more.start && stream.end > *end);
+                let follows = before.max_by_key(|(_, _, end)| *end).map(|(ssrc, _, _)| *ssrc);
+                Ended { key, owners, follows: follows.filter(|s| *s != stream.ssrc), stream }
+            }));
         }
     }
 }

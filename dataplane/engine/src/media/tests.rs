@@ -4,7 +4,7 @@ use lc_wire::Addr;
 
 use super::flows::IDLE_ORPHAN;
 use super::*;
-use crate::rtp_stats::{Arrival, Clock};
+use crate::stream::Arrival;
 
 const X: Ref = Ref { slot: 1, serial: 1 };
 const Y: Ref = Ref { slot: 2, serial: 2 };
@@ -108,9 +108,17 @@ fn idle_flows_and_unclaimed_endpoints_are_forgotten() {
 fn each_limit_has_its_own_counter() {
     let mut m = Media::default();
     let flow = m.flow(key(end(1, 4000), end(2, 5000)), 0).unwrap();
-    let clock = Clock { rate: 8000, timed: true, events: false };
-    let a = Arrival { ts: 0, sequence: 0, timestamp: 0, payload_type: 0, bytes: 172, first: None };
-    (0..40).for_each(|ssrc| m.count(flow, ssrc, a, clock));
+    let a = Arrival {
+        ts: 0,
+        sequence: 0,
+        timestamp: 0,
+        payload_type: 0,
+        marker: false,
+        bytes: 172,
+        payload: 160,
+        first: None,
+    };
+    assert_eq!((0..40).filter(|ssrc| m.stream(flow, *ssrc, a, (0, 1)).is_some()).count(), 32);
     assert_eq!(m.evicted, Evicted { streams: 8, ..Evicted::default() });
     m.sweep(IDLE_ORPHAN + SECOND);
     assert_eq!(m.evicted, Evicted { streams: 8, idle_flows: 1, ..Evicted::default() });

@@ -21,6 +21,7 @@ impl Media {
             b"bundle-only" => self.bundle_only = true,
             b"ptime" => self.ptime = parsed(rest),
             b"rtpmap" if self.rtpmap.len() < MAX_ITEMS => self.rtpmap.extend(rtpmap(rest)),
+            b"fmtp" if self.fmtp.len() < MAX_ITEMS => self.fmtp.extend(fmtp(rest)),
             b"candidate" if self.candidates.len() < MAX_ITEMS => {
                 if let Some(c) = candidate(rest).filter(|c| !self.candidates.contains(c)) {
                     self.candidates.push(c);
@@ -38,6 +39,12 @@ fn rtpmap(value: &[u8]) -> Option<RtpMap> {
     let name = text(parts.next()?);
     let clock = parts.next().and_then(parsed).unwrap_or(0);
     Some(RtpMap { payload_type: parsed(&value[..space]).filter(|t| *t < 128)?, name, clock })
+}
+
+/// `18 annexb=no`.
+fn fmtp(value: &[u8]) -> Option<(u8, String)> {
+    let space = memchr::memchr(b' ', value)?;
+    Some((parsed(&value[..space]).filter(|t| *t < 128)?, text(value[space..].trim_ascii())))
 }
 
 /// `1 1 UDP 2130706431 10.0.1.1 8998 typ host` (RFC 8839 §5.1).
@@ -91,12 +98,15 @@ mod tests {
             "bundle-only",
             "rtpmap:0 PCMU/8000",
             "rtpmap:200 X/1",
+            "fmtp:18  annexb=no",
+            "fmtp:x annexb=no",
             "rtpmap:31 LPC",
         ]);
         assert_eq!(
             (m.direction, m.mid.as_deref(), m.ptime, m.bundle_only),
             (Direction::SendOnly, Some("a"), Some(20), true)
         );
+        assert_eq!(m.fmtp, [(18, "annexb=no".to_string())]);
         assert_eq!(
             m.rtpmap.iter().map(|r| (r.payload_type, &*r.name, r.clock)).collect::<Vec<_>>(),
             [(0, "PCMU", 8000), (31, "LPC", 0)]

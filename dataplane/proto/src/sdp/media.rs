@@ -72,6 +72,8 @@ pub struct Media {
     pub bundle_only: bool,
     /// `a=rtpmap` lines.
     pub rtpmap: Vec<RtpMap>,
+    /// `a=fmtp` lines: payload type and its parameters.
+    pub fmtp: Vec<(u8, String)>,
     /// UDP endpoints of `a=candidate` lines (RFC 8839): host, server reflexive, relayed.
     pub candidates: Vec<(IpAddr, u16)>,
     /// `a=ptime`, ms.
