@@ -22,6 +22,7 @@ _MODULES = {
     "show": "lippycatd.cli.show",
     "debug": "lippycatd.cli.debug",
     "policy": "lippycatd.cli.policy",
+    "doctor": "lippycatd.cli.doctor",
 }
 _ANY = {"ignore_unknown_options": True, "allow_extra_args": True}
 
@@ -43,10 +44,10 @@ def _root(
     """Follow every SIP call and its media, keep what was asked for, and show it on a virtual interface."""
 
 
-def refuse_later(app: typer.Typer, commands: dict[str, str], before: str = "") -> None:
+def refuse_later(app: typer.Typer, commands: dict[str, str]) -> None:
     """Adds commands that later versions will have; each refuses itself by name."""
     for name, what in commands.items():
-        app.command(name, hidden=True, context_settings=_ANY, add_help_option=False)(_refusal(before + name, what))
+        app.command(name, hidden=True, context_settings=_ANY, add_help_option=False)(_refusal(name, what))
 
 
 def _refusal(name: str, what: str) -> Callable[[], None]:

@@ -11,8 +11,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from lippycatd.cli.app import refuse_later
-from lippycatd.config import later
+from lippycatd.cli import sandbox
 from lippycatd.errors import NotPossible, UsageError
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ def register(app: typer.Typer, _arguments: Sequence[str]) -> None:
     debug.callback()(_nothing)
     debug.command("metrics")(_metrics)
     debug.command("hash-password")(_hash_password)
-    refuse_later(debug, later.DEBUG_COMMANDS, "debug ")
+    debug.command("sandbox")(sandbox.command)
     app.add_typer(debug)
 
 

@@ -52,13 +52,10 @@ SETTINGS: tuple[Later, ...] = (
 COMMANDS: dict[str, str] = {
     "calls": "lists calls",
     "call": "shows one call",
-    "doctor": "says what this machine allows and lacks",
     "hunt": "captures at the edge",
     "process": "aggregates what hunters send",
     "watch": "shows calls on the terminal",
 }
-
-DEBUG_COMMANDS: dict[str, str] = {"sandbox": "shows what confines a running process"}
 
 
 def by_key(key: str) -> Later | None:

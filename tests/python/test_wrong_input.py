@@ -56,7 +56,7 @@ CASES = [
     (USAGE, "sniff voip -r FILE --tcp-max-goroutines=4", "--tcp-max-goroutines: this version does not have"),
     (USAGE, "sniff voip -r FILE --per-call-pcap /tmp", "--per-call-pcap: this version does not have"),
     (USAGE, "hunt --processor x:1", "hunt: this version does not have"),
-    (USAGE, "debug sandbox", "debug sandbox: this version does not have"),
+    (USAGE, "debug sandbox --role root", "is not one of"),
     # names of files
     (NOT_HERE, "sniff -r none.pcap", "--read-file: none.pcap: no such file"),
     (NOT_HERE, "sniff -r FILE/none.pcap", "no such file"),
