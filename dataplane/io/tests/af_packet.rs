@@ -248,7 +248,7 @@ fn down_up_deleted_and_made_anew() {
         assert_eq!(read(&mut live, 1).len(), 1); // what came before its end is not lost
         assert_eq!(live.deaf(), [0]);
         let mut tap = device::create(libc::IFF_TAP, 1500);
-        live.replace(ring("lc0", 0, V2));
+        live.replace(vec![ring("lc0", 0, V2)]);
         assert!(live.deaf().is_empty());
         tap.write_all(&frame(4, 100)).unwrap();
         std::thread::sleep(Duration::from_millis(10));

@@ -5,6 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lc_engine::bpf::Program;
 use lc_engine::select::Selection;
+#[cfg(target_os = "linux")]
+use lc_io::af_packet::Ring;
 use lc_wire::LinkType;
 
 use crate::sinks::Sink;
@@ -16,6 +18,9 @@ pub struct Change {
     pub selection: Option<Selection>,
     /// Other programs by link type.
     pub filters: Option<Vec<(LinkType, Program)>>,
+    /// New sockets, each source's together.
+    #[cfg(target_os = "linux")]
+    pub rings: Vec<Vec<Ring>>,
     /// Sinks from now on.
     pub add: Vec<Sink>,
     /// Names of sinks that end.

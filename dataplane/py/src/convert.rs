@@ -8,7 +8,7 @@ use lc_proto::sip::{self, StartLine};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
-use crate::shared::{Account, Follow, PacketRecord, Told};
+use crate::shared::{Account, Follow, PacketRecord, Told, LEFT_OUT};
 use crate::streams;
 
 /// Decimal seconds with nine digits: nothing is rounded.
@@ -146,12 +146,13 @@ fn call<'py>(py: Python<'py>, r: &CallRecord, names: &[String]) -> PyResult<Boun
 
 fn account<'py>(py: Python<'py>, a: &Account) -> PyResult<Bound<'py, PyDict>> {
     let d = PyDict::new(py);
-    d.set_item("in", a.read)?;
+    d.set_item("in", a.read + a.pending + a.kernel + a.left_out.iter().sum::<u64>())?;
     d.set_item("selected", a.selected)?;
     d.set_item("filtered", a.filtered)?;
-    d.set_item("held", a.held)?;
+    d.set_item("held", a.held + a.pending)?;
     let dropped = PyDict::new(py);
-    for (name, n) in [("decode.link_type", a.link_type), ("line.count", a.count)] {
+    let reasons = [("decode.link_type", a.link_type), ("line.count", a.count), ("kernel.ring_full", a.kernel)];
+    for (name, n) in reasons.into_iter().chain(LEFT_OUT.into_iter().zip(a.left_out)) {
         if n > 0 {
             dropped.set_item(name, n)?;
         }
@@ -171,10 +172,25 @@ pub fn accounts<'py>(py: Python<'py>, accounts: &[Account], names: &[String]) ->
         total.held += a.held;
         total.link_type += a.link_type;
         total.count += a.count;
+        total.kernel += a.kernel;
+        total.pending += a.pending;
+        total.left_out.iter_mut().zip(a.left_out).for_each(|(sum, n)| *sum += n);
         sources.set_item(name, account(py, a)?)?;
     }
     let d = account(py, &total)?;
     d.set_item("sources", sources)?;
+    Ok(d)
+}
+
+/// What only a live capture counts, by source.
+pub fn captures<'py>(py: Python<'py>, accounts: &[Account], names: &[String]) -> PyResult<Bound<'py, PyDict>> {
+    let d = PyDict::new(py);
+    for (a, name) in accounts.iter().zip(names) {
+        let c = PyDict::new(py);
+        c.set_item("freezes", a.freezes)?;
+        c.set_item("downs", a.downs)?;
+        d.set_item(name, c)?;
+    }
     Ok(d)
 }
 

@@ -5,6 +5,10 @@
 mod control;
 mod convert;
 mod line;
+#[cfg(target_os = "linux")]
+mod live;
+mod live_input;
+mod out;
 mod run;
 mod sandbox;
 mod shared;
@@ -26,6 +30,7 @@ fn check_patterns(users: Vec<String>) -> PyResult<()> {
 #[pymodule]
 fn _dataplane(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<line::Line>()?;
+    m.add_class::<live_input::LiveInput>()?;
     m.add_class::<sinks::FileSink>()?;
     m.add_class::<sinks::VifSink>()?;
     m.add_function(wrap_pyfunction!(check_patterns, m)?)?;

@@ -8,6 +8,8 @@ use std::time::Duration;
 use lc_engine::bpf::{Instruction, Program};
 use lc_engine::select::{Class, Selection, VOIP};
 use lc_engine::stream::Measure;
+#[cfg(target_os = "linux")]
+use lc_io::af_packet::Live;
 use lc_io::files::Input;
 use lc_io::merge::Merged;
 use lc_io::tap::VifHandle;
@@ -19,6 +21,7 @@ use pyo3::types::{PyDict, PyList};
 
 use crate::control::Change;
 use crate::convert;
+use crate::live_input::LiveInput;
 use crate::run::{Records, Spec, Worker};
 use crate::shared::Shared;
 use crate::sinks::{Figures, FileSink, Sink, SinkView, VifSink};
@@ -121,6 +124,15 @@ fn programs(filters: HashMap<u16, Instructions>) -> PyResult<Vec<(LinkType, Prog
     filters.into_iter().map(program).collect()
 }
 
+#[cfg(target_os = "linux")]
+fn wire(live: &[Py<LiveInput>], deduplicate: bool) -> PyResult<Option<Live>> {
+    let mut rings = Vec::new();
+    for (source, input) in live.iter().enumerate() {
+        rings.extend(input.get().rings(u16::try_from(source).map_err(value)?)?);
+    }
+    Ok((!rings.is_empty()).then(|| Live::new(rings, deduplicate)))
+}
+
 fn open(inputs: &[(String, i32)], shared: &Shared) -> PyResult<Merged> {
     let mut opened = Vec::new();
     for (source, (name, fd)) in inputs.iter().enumerate() {
@@ -140,13 +152,15 @@ fn open(inputs: &[(String, i32)], shared: &Shared) -> PyResult<Merged> {
 impl Line {
     /// Describes a pipeline and opens its inputs. Raises ValueError with one line for what cannot be.
     #[new]
-    #[pyo3(signature = (*, inputs, users=vec![], call_ids=vec![], protocols=vec![], voip=false, filters=None,
+    #[pyo3(signature = (*, inputs=vec![], live=vec![], users=vec![], call_ids=vec![], protocols=vec![], voip=false, filters=None,
         matcher="auto", hold_time_ns=10_000_000_000, hold_bytes=64 << 20, loops=1, count=0, startup_delay_ns=0,
-        files=vec![], vif=None, records=None, show_dtmf=false, jitter_buffer_ns=60_000_000, g711_plc=true))]
+        spin_ns=0, deduplicate=false, files=vec![], vif=None, records=None, show_dtmf=false,
+        jitter_buffer_ns=60_000_000, g711_plc=true))]
     #[allow(clippy::too_many_arguments)] // keyword arguments: one description
     fn new(
         py: Python<'_>,
         inputs: Vec<(String, i32)>,
+        live: Vec<Py<LiveInput>>,
         users: Vec<String>,
         call_ids: Vec<String>,
         protocols: Vec<String>,
@@ -158,6 +172,8 @@ impl Line {
         loops: u64,
         count: u64,
         startup_delay_ns: u64,
+        spin_ns: u64,
+        deduplicate: bool,
         files: Vec<Py<FileSink>>,
         vif: Option<Py<VifSink>>,
         records: Option<&str>,
@@ -165,7 +181,10 @@ impl Line {
         jitter_buffer_ns: u64,
         g711_plc: bool,
     ) -> PyResult<Self> {
-        let shared = Arc::new(Shared::default());
+        if inputs.is_empty() == live.is_empty() {
+            return Err(value("a line reads files, or captures from interfaces"));
+        }
+        let shared = Arc::new(Shared::new(!live.is_empty()));
         let matcher = backend(matcher)?;
         let spec = Spec {
             filters: programs(filters.unwrap_or_default())?,
@@ -182,10 +201,14 @@ impl Line {
             loops,
             count,
             startup_delay: Duration::from_nanos(startup_delay_ns),
-            sources: inputs.len(),
+            spin: Duration::from_nanos(spin_ns),
+            sources: inputs.len() + live.len(),
             inputs: open(&inputs, &shared)?,
+            #[cfg(target_os = "linux")]
+            live: wire(&live, deduplicate)?,
         };
-        let names = distinct(inputs.into_iter().map(|(name, _)| name));
+        let wires = live.iter().map(|item| item.get().name.clone());
+        let names = distinct(inputs.into_iter().map(|(name, _)| name).chain(wires));
         let mut sinks: Vec<Sink> = Vec::new();
         for file in &files {
             sinks.push(file.get().open(&names, &shared)?);
@@ -229,7 +252,24 @@ impl Line {
         let mut views = held(&self.views);
         views.iter_mut().filter(|v| remove.contains(&v.name)).for_each(|v| v.removed = true);
         views.extend(add.iter().map(View::of));
-        Ok(self.shared.mailbox.leave(Change { selection, filters, add, remove }))
+        Ok(self.shared.mailbox.leave(Change { selection, filters, add, remove, ..Change::default() }))
+    }
+
+    /// Sources whose interface was deleted: each wants a new [`LiveInput`].
+    fn deaf(&self) -> Vec<u16> {
+        self.shared.deaf()
+    }
+
+    /// New sockets take the place of a source's, whose counters go on. Gives the number of the change. Raises
+    /// ValueError with one line.
+    #[cfg(target_os = "linux")]
+    #[allow(clippy::needless_pass_by_value)] // taken from Python
+    fn replace_input(&self, source: u16, input: Py<LiveInput>) -> PyResult<u64> {
+        if !self.shared.live || usize::from(source) >= self.names.len() {
+            return Err(value(format!("this line captures from no interface {source}")));
+        }
+        let rings = input.get().rings(source)?;
+        Ok(self.shared.mailbox.leave(Change { rings: vec![rings], ..Change::default() }))
     }
 
     /// The number of the last change that is in force.
@@ -268,6 +308,9 @@ impl Line {
     /// Asks to end: what is on its way is accounted for.
     fn stop(&self) {
         self.shared.stop.set();
+        if self.shared.live {
+            return; // what was captured is still written: no sink of a live line waits
+        }
         held(&self.views).iter().for_each(|v| v.view.stop());
     }
 
@@ -307,6 +350,9 @@ impl Line {
         accounts.resize_with(self.names.len(), Default::default);
         let d = convert::accounts(py, &accounts, &self.names)?;
         convert::follow(py, &d, &snapshot.follow)?;
+        if self.shared.live {
+            d.set_item("captures", convert::captures(py, &accounts, &self.names)?)?;
+        }
         let (sinks, vifs, queues) = (PyDict::new(py), PyDict::new(py), PyDict::new(py));
         queues.set_item("records", self.shared.waiting())?;
         for (name, figures) in self.figures() {

@@ -13,18 +13,20 @@ use lc_engine::hold::Hold;
 use lc_engine::select::Selection;
 use lc_engine::stream::Measure;
 use lc_engine::verdict::{Decided, Marks};
+#[cfg(target_os = "linux")]
+use lc_io::af_packet::{Live, Ring};
 use lc_io::clock;
 use lc_io::merge::Merged;
-use lc_io::pcap_out::SourceDrops;
 use lc_wire::{LinkType, Packet, Refusal};
 
-use crate::shared::{Account, Follow, PacketRecord, Shared, Told};
+use crate::out::Out;
+use crate::shared::{Account, Follow, Shared, Told};
 use crate::sinks::Sink;
 
 /// Frames between two looks at the clock.
 const BATCH: u64 = 256;
 /// How often counters are published at least, while frames come.
-const PUBLISH: Duration = Duration::from_millis(50);
+pub(crate) const PUBLISH: Duration = Duration::from_millis(50);
 
 /// Which records are wanted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,6 +43,9 @@ pub enum Records {
 pub struct Spec {
     /// Where frames come from.
     pub inputs: Merged,
+    /// Interfaces to capture from instead.
+    #[cfg(target_os = "linux")]
+    pub live: Option<Live>,
     /// Names of sources: `Packet::source` is below.
     pub sources: usize,
     /// Programs by link type.
@@ -61,108 +66,43 @@ pub struct Spec {
     pub count: u64,
     /// Wait before the first frame goes out.
     pub startup_delay: Duration,
+    /// Live: how long to look for the next frame before the thread sleeps.
+    pub spin: Duration,
 }
 
 impl Spec {
     /// Whether calls are followed.
-    fn follows(&self) -> bool {
+    pub(crate) fn follows(&self) -> bool {
         self.voip || !self.selection.keeps_all()
     }
 
     /// Whether selectors, and whether filters and sinks can change while it runs: where frames are decided once.
     pub fn hot(&self) -> (bool, bool) {
+        #[cfg(target_os = "linux")]
+        let once = self.live.is_some() || !self.inputs.is_regular();
+        #[cfg(not(target_os = "linux"))]
         let once = !self.inputs.is_regular();
         (once && self.follows(), once || !self.follows())
     }
 }
 
 /// What a frame meets before it is followed.
-enum Gate {
+pub(crate) enum Gate {
     Pass,
     Unsupported,
     Filtered,
 }
 
-/// The end of the line: counters, records, sinks.
-struct Out {
-    sinks: Vec<Sink>,
-    accounts: Vec<Account>,
-    packets: bool,
-    left: Option<u64>,
-    shared: Arc<Shared>,
-    /// Monotonic time and the thread's processor time at the last publishing.
-    clocks: (u64, u64),
-}
-
-impl Out {
-    fn emit(&mut self, p: &Packet<'_>) {
-        let account = &mut self.accounts[usize::from(p.source)];
-        match &mut self.left {
-            Some(0) => {
-                account.count += 1;
-                return;
-            }
-            Some(n) => *n -= 1,
-            None => {}
-        }
-        account.selected += 1;
-        for sink in &mut self.sinks {
-            sink.offer(p);
-        }
-        if self.packets {
-            let (ts, number, source, link, orig_len) = (p.ts, p.number, p.source, p.link.0, p.orig_len);
-            let record = PacketRecord { ts, number, source, link, orig_len, data: p.data.to_vec() };
-            self.shared.tell([Told::Packet(record)]);
-        }
-    }
-
-    fn ends(&self) -> bool {
-        self.left == Some(0) || self.shared.stop.is_set()
-    }
-
-    fn publish(&mut self) {
-        self.sinks.iter_mut().for_each(Sink::publish);
-        let accounts = self.accounts.clone();
-        let clocks = (clock::now(), clock::thread_cpu());
-        let (wall, cpu) = (clocks.0 - self.clocks.0, clocks.1.saturating_sub(self.clocks.1));
-        self.clocks = clocks;
-        self.shared.publish(|s| {
-            s.accounts = accounts;
-            s.busy = (cpu as f64 / wall.max(1) as f64).min(1.0);
-        });
-    }
-
-    fn flush(&mut self) {
-        self.sinks.iter_mut().for_each(Sink::flush);
-        self.publish();
-    }
-
-    /// A sink ends: what it has taken is written, elsewhere where that can take long.
-    fn remove(&mut self, name: &str) {
-        let Some(at) = self.sinks.iter().position(|s| s.name() == name) else { return };
-        let mut sink = self.sinks.remove(at);
-        let lost = self.lost();
-        let close = move || sink.close(true, &lost);
-        if let Err(error) = lc_io::thread::spawn("lc-close", close) {
-            self.shared.damage(format!("{name}: cannot be closed in order: {error}"));
-        }
-    }
-
-    /// What each source lost, for files that tell it.
-    fn lost(&self) -> Vec<SourceDrops> {
-        let lost =
-            |(source, a): (u16, &Account)| SourceDrops { source, received: a.read, dropped: a.link_type + a.count };
-        (0..).zip(&self.accounts).map(lost).collect()
-    }
-}
-
 /// The worker.
 pub struct Worker {
-    spec: Spec,
-    out: Out,
-    shared: Arc<Shared>,
-    published: Instant,
+    pub(crate) spec: Spec,
+    pub(crate) out: Out,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) published: Instant,
     refused_links: Vec<LinkType>,
+    /// New rings for sources whose interface was made anew.
+    #[cfg(target_os = "linux")]
+    pub(crate) replaced: Vec<Vec<Ring>>,
 }
 
 impl Worker {
@@ -172,12 +112,25 @@ impl Worker {
         let left = (spec.count > 0).then_some(spec.count);
         let packets = spec.records == Records::Packet;
         let out = Out { sinks, accounts, packets, left, shared: Arc::clone(&shared), clocks: (0, 0) };
-        Self { spec, out, shared, published: Instant::now(), refused_links: Vec::new() }
+        Self {
+            spec,
+            out,
+            shared,
+            published: Instant::now(),
+            refused_links: Vec::new(),
+            #[cfg(target_os = "linux")]
+            replaced: Vec::new(),
+        }
     }
 
     /// Reads all input, closes the sinks, and says so.
     pub fn run(mut self) {
         self.out.clocks = (clock::now(), clock::thread_cpu());
+        #[cfg(target_os = "linux")]
+        if let Some(live) = self.spec.live.take() {
+            self.live(live);
+            return self.close(true);
+        }
         if !self.spec.follows() {
             self.straight();
         } else if self.spec.inputs.is_regular() {
@@ -187,19 +140,24 @@ impl Worker {
         }
         let damages: Vec<String> = self.spec.inputs.damages().map(ToString::to_string).collect();
         damages.into_iter().for_each(|d| self.shared.damage(d));
+        let drain = !self.shared.stop.is_set();
+        self.close(drain);
+    }
+
+    /// The sinks end: all that they took is written (`drain`) or counted.
+    fn close(mut self, drain: bool) {
         for link in std::mem::take(&mut self.refused_links) {
             let text = format!("link type {link} is not decoded: its frames are counted as dropped (decode.link_type)");
             self.shared.damage(text);
         }
         self.out.flush();
-        let drain = !self.shared.stop.is_set();
         let lost = self.out.lost();
         self.out.sinks.iter_mut().for_each(|s| s.close(drain, &lost));
         self.out.publish();
         self.shared.finish();
     }
 
-    fn refuse(&mut self, source: u16, link: LinkType) {
+    pub(crate) fn refuse(&mut self, source: u16, link: LinkType) {
         self.out.accounts[usize::from(source)].link_type += 1;
         if !self.refused_links.contains(&link) {
             self.refused_links.push(link);
@@ -220,13 +178,15 @@ impl Worker {
     }
 
     /// Takes up what was changed from outside, whole; see [`Spec::hot`].
-    fn take_up(&mut self, mut followed: Option<(&mut Follower, &mut Hold)>) {
+    pub(crate) fn take_up(&mut self, mut followed: Option<(&mut Follower, &mut Hold)>) {
         let changes = self.shared.mailbox.take();
         let n = changes.len();
         for change in changes {
             if let Some(filters) = change.filters {
                 self.spec.filters = filters;
             }
+            #[cfg(target_os = "linux")]
+            self.replaced.extend(change.rings);
             for name in change.remove {
                 self.out.remove(&name);
             }
@@ -451,7 +411,7 @@ impl Worker {
         self.batch(1, 1);
     }
 
-    fn account(&mut self, hold: &mut Hold) {
+    pub(crate) fn account(&mut self, hold: &mut Hold) {
         for source in hold.take_filtered() {
             self.out.accounts[usize::from(source)].filtered += 1;
         }
@@ -460,13 +420,13 @@ impl Worker {
         }
     }
 
-    fn levels(&self, f: &Follower, missed: u64) {
+    pub(crate) fn levels(&self, f: &Follower, missed: u64) {
         let follow = follow(f, missed);
         self.shared.publish(|s| s.follow = follow);
     }
 }
 
-fn gate(filters: &[(LinkType, Program)], p: &Packet<'_>) -> Gate {
+pub(crate) fn gate(filters: &[(LinkType, Program)], p: &Packet<'_>) -> Gate {
     if !p.link.is_supported() {
         return Gate::Unsupported;
     }
@@ -476,7 +436,7 @@ fn gate(filters: &[(LinkType, Program)], p: &Packet<'_>) -> Gate {
     }
 }
 
-fn tell(shared: &Shared, follower: &mut Follower) {
+pub(crate) fn tell(shared: &Shared, follower: &mut Follower) {
     if !follower.calls.out.is_empty() {
         shared.tell(follower.take_records().into_iter().map(Told::Record));
     }

@@ -29,7 +29,21 @@ pub struct Account {
     pub link_type: u64,
     /// Frames selected after `--count` was reached.
     pub count: u64,
+    /// Live: frames for which the kernel had no room.
+    pub kernel: u64,
+    /// Live: frames in the ring.
+    pub pending: u64,
+    /// Live: taken from the ring and left out: twins on the loopback device, duplicates of other interfaces, frames of
+    /// interfaces of our own, entries of the ring without sense.
+    pub left_out: [u64; 4],
+    /// Live: how often the ring was full.
+    pub freezes: u64,
+    /// Live: how often the interface went down.
+    pub downs: u64,
 }
+
+/// What [`Account::left_out`] counts, as `stage.reason`.
+pub const LEFT_OUT: [&str; 4] = ["dedup.loopback", "dedup.duplicate", "capture.own_interface", "capture.damaged"];
 
 /// Everything but the sinks, as of one batch boundary.
 #[derive(Clone, Debug, Default)]
@@ -101,6 +115,11 @@ pub struct Shared {
     /// Asks every part to end.
     pub stop: Interrupt,
     finished: AtomicBool,
+    /// The source cannot wait: records that have no room are left out, and counted.
+    pub live: bool,
+    records_lost: AtomicU64,
+    /// Sources whose interface was deleted.
+    deaf: Mutex<Vec<u16>>,
     progress: [AtomicU64; 4],
 }
 
@@ -109,6 +128,11 @@ fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
+    /// `live`: the source cannot wait.
+    pub fn new(live: bool) -> Self {
+        Self { live, ..Self::default() }
+    }
+
     /// Publishes counters.
     pub fn publish(&self, change: impl FnOnce(&mut Snapshot)) {
         change(&mut lock(&self.snapshot));
@@ -124,9 +148,14 @@ impl Shared {
         lock(&self.records).len()
     }
 
-    /// Hands records over; waits while Python has not taken the earlier ones (law 2).
+    /// Hands records over; waits while Python has not taken the earlier ones (law 2). Where the source cannot wait,
+    /// those that have no room are left out.
     pub fn tell(&self, told: impl IntoIterator<Item = Told>) {
         let mut queue = lock(&self.records);
+        if self.live && queue.len() >= MAX_RECORDS {
+            self.records_lost.fetch_add(told.into_iter().count() as u64, Ordering::Relaxed);
+            return;
+        }
         while queue.len() >= MAX_RECORDS && !self.stop.is_set() {
             let waited = self.changed.wait_timeout(queue, Duration::from_millis(20));
             queue = waited.unwrap_or_else(PoisonError::into_inner).0;
@@ -134,6 +163,21 @@ impl Shared {
         queue.extend(told);
         drop(queue);
         self.changed.notify_all();
+    }
+
+    /// Records that were left out.
+    pub fn records_lost(&self) -> u64 {
+        self.records_lost.load(Ordering::Relaxed)
+    }
+
+    /// These sources' interfaces were deleted.
+    pub fn hear_not(&self, sources: Vec<u16>) {
+        *lock(&self.deaf) = sources;
+    }
+
+    /// Sources whose interface was deleted.
+    pub fn deaf(&self) -> Vec<u16> {
+        lock(&self.deaf).clone()
     }
 
     /// Takes up to `most` records; waits up to `timeout` for the first.

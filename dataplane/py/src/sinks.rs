@@ -78,6 +78,13 @@ impl Sink {
         }
     }
 
+    /// Hands over what an interface has gathered. A file keeps its block.
+    pub fn hand_on(&mut self) {
+        if let Self::Vif { tap: Some(tap), .. } = self {
+            tap.flush();
+        }
+    }
+
     /// Publishes what it counts; hands over what an interface has gathered. A file keeps its block.
     pub fn publish(&mut self) {
         match self {

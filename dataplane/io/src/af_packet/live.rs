@@ -238,34 +238,31 @@ impl Live {
     #[must_use]
     pub fn deaf(&self) -> Vec<u16> {
         let deaf = self.slots.iter().filter(|s| s.state == State::Deaf && s.next.is_none());
-        deaf.map(|s| s.ring.settings.source).collect()
+        let mut sources: Vec<u16> = deaf.map(|s| s.ring.settings.source).collect();
+        sources.dedup();
+        sources
     }
 
-    /// A new socket takes the place of a source's; its counters go on.
-    pub fn replace(&mut self, ring: Ring) {
+    /// New sockets take the place of a source's, as many as it has; its counters go on.
+    pub fn replace(&mut self, rings: Vec<Ring>) {
         self.now = clock::now();
-        if let Some(slot) = self.slots.iter_mut().find(|s| s.ring.settings.source == ring.settings.source) {
-            slot.patience = self.now + slot.ring.lag();
-            slot.next = Some(ring);
+        for ring in rings {
+            let source = ring.settings.source;
+            let free = |s: &&mut Slot| s.ring.settings.source == source && s.next.is_none();
+            if let Some(slot) = self.slots.iter_mut().find(free) {
+                slot.patience = self.now + slot.ring.lag();
+                slot.next = Some(ring);
+            }
         }
     }
 
-    /// The counters of a source.
+    /// The counters of a source, its rings together.
     #[must_use]
-    pub fn counters(&self, i: usize) -> Counters {
-        self.slots[i].ring.counters
-    }
-
-    /// How many sources there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.slots.len()
-    }
-
-    /// Whether there is no source.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+    pub fn counters(&self, source: usize) -> Counters {
+        let mut sum = Counters::default();
+        let rings = self.slots.iter().filter(|s| usize::from(s.ring.settings.source) == source);
+        rings.for_each(|s| sum.merge(&s.ring.counters));
+        sum
     }
 
     /// Whether all that the kernel had counted at the last [`Live::look`] was handed out.

@@ -66,6 +66,19 @@ impl Counters {
         self.packets = self.read + self.drops;
     }
 
+    /// Those of another ring of the same source.
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.packets += other.packets;
+        self.drops += other.drops;
+        self.freezes += other.freezes;
+        self.read += other.read;
+        self.loopback += other.loopback;
+        self.own += other.own;
+        self.duplicates += other.duplicates;
+        self.damaged += other.damaged;
+        self.downs += other.downs;
+    }
+
     fn add(&mut self, s: Statistics) {
         self.packets += s.packets;
         self.drops += s.drops;

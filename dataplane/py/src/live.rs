@@ -1,0 +1,147 @@
+//! Live capture: the loop from the rings to the sinks, until the end is asked for.
+//!
+//! Nothing waits on this way: sinks that have no room drop and count. When no frame comes, the machine's clock moves
+//! the line's time on, so that calls and held frames expire.
+
+use std::time::{Duration, Instant};
+
+use lc_engine::follow::Follower;
+use lc_engine::frames::FrameNo;
+use lc_engine::hold::Hold;
+use lc_io::af_packet::{Event, Live};
+
+use crate::run::{gate, tell, Gate, Records, Worker, PUBLISH};
+use crate::sinks::Sink;
+
+/// Frames of one batch.
+const BATCH: std::ops::RangeInclusive<usize> = 64..=2048;
+/// How long to wait at most for frames: then the line lives, and says so.
+const WAIT: Duration = Duration::from_millis(50);
+/// How long what is in the rings may take at the end.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// Following calls on the wire.
+struct Followed {
+    follower: Follower,
+    hold: Hold,
+    n: FrameNo,
+}
+
+impl Worker {
+    /// Captures until the end is asked for or `--count` is reached.
+    pub(crate) fn live(&mut self, mut live: Live) {
+        let mut followed = self.spec.follows().then(|| {
+            let selection = std::mem::take(&mut self.spec.selection);
+            let follower = Follower::new(selection, self.spec.records == Records::Voip, None);
+            Followed { follower, hold: Hold::new(self.spec.hold.0, self.spec.hold.1), n: 0 }
+        });
+        let mut batch = *BATCH.start();
+        let mut ending: Option<Instant> = None;
+        while self.out.left != Some(0) {
+            self.shared.stop.beat();
+            if self.shared.mailbox.waits() {
+                self.take_up(followed.as_mut().map(|f| (&mut f.follower, &mut f.hold)));
+                self.replaced.drain(..).for_each(|rings| live.replace(rings));
+            }
+            let n = self.burst(&mut live, followed.as_mut(), batch);
+            batch = if n == batch { (batch * 2).min(*BATCH.end()) } else { (batch / 2).max(*BATCH.start()) };
+            if ending.is_none() && self.shared.stop.is_set() {
+                live.look();
+                ending = Some(Instant::now() + DRAIN);
+            }
+            if ending.is_some_and(|until| live.is_drained() || Instant::now() >= until) {
+                break;
+            }
+            if self.published.elapsed() >= PUBLISH {
+                self.housekeeping(&mut live, followed.as_mut(), ending.is_some());
+            }
+            if n == 0 {
+                self.out.sinks.iter_mut().for_each(Sink::hand_on);
+                live.wait(if ending.is_some() { Duration::from_millis(1) } else { WAIT }, self.spec.spin);
+            }
+        }
+        if let Some(f) = followed.as_mut() {
+            let out = &mut self.out;
+            f.follower.finish(&mut f.hold);
+            f.hold.finish(|p| out.emit(p));
+            tell(&self.shared, &mut f.follower);
+        }
+        live.end();
+        self.housekeeping(&mut live, followed.as_mut(), true);
+    }
+
+    /// Takes up to `most` frames.
+    fn burst(&mut self, live: &mut Live, mut followed: Option<&mut Followed>, most: usize) -> usize {
+        for n in 0..most {
+            let Some(p) = live.next() else { return n };
+            let account = &mut self.out.accounts[usize::from(p.source)];
+            account.read += 1;
+            match gate(&self.spec.filters, &p) {
+                Gate::Filtered => account.filtered += 1,
+                Gate::Unsupported => self.refuse(p.source, p.link),
+                Gate::Pass => match followed.as_deref_mut() {
+                    None => self.out.emit(&p),
+                    Some(f) => {
+                        f.hold.begin(f.n);
+                        f.follower.frame(&mut f.hold, &p, f.n);
+                        let out = &mut self.out;
+                        f.hold.end(&p, |p| out.emit(p));
+                        tell(&self.shared, &mut f.follower);
+                        f.n += 1;
+                    }
+                },
+            }
+            if self.out.left == Some(0) {
+                return n + 1;
+            }
+        }
+        most
+    }
+
+    /// Some times a second: time passes, counters are read and published, what happened to interfaces is told.
+    fn housekeeping(&mut self, live: &mut Live, followed: Option<&mut Followed>, ending: bool) {
+        self.published = Instant::now();
+        if let Some(f) = followed {
+            let ns = live.passed();
+            f.hold.begin(FrameNo::MAX);
+            f.follower.pass(&mut f.hold, ns);
+            let out = &mut self.out;
+            f.hold.pass(ns, |p| out.emit(p));
+            tell(&self.shared, &mut f.follower);
+            self.account(&mut f.hold);
+            self.levels(&f.follower, f.hold.missed);
+        }
+        if !ending {
+            live.look();
+        }
+        for event in live.take_events() {
+            self.shared.message("warning", told(&event));
+        }
+        self.shared.hear_not(live.deaf());
+        self.account_rings(live);
+        self.out.flush();
+    }
+
+    fn account_rings(&mut self, live: &Live) {
+        for (source, account) in self.out.accounts.iter_mut().enumerate() {
+            let c = live.counters(source);
+            account.left_out = [c.loopback, c.duplicates, c.own, c.damaged];
+            (account.kernel, account.freezes, account.downs) = (c.drops, c.freezes, c.downs);
+            let done = account.read + account.kernel + account.left_out.iter().sum::<u64>();
+            account.pending = c.packets.saturating_sub(done);
+        }
+    }
+}
+
+/// One line for a person.
+fn told(event: &Event) -> String {
+    match event {
+        Event::Down(name) => format!("{name}: the interface is down; capture goes on when it is up"),
+        Event::Back(name) => format!("{name}: capture goes on"),
+        Event::Deleted(name) => format!("{name}: the interface was deleted; capture goes on when it is there again"),
+        Event::SuperFrame(name, bytes) => format!(
+            "{name}: frames of {bytes} bytes are longer than those on the wire, the adapter or the kernel joins them \
+             (GRO, LRO): ethtool -K {name} gro off lro off"
+        ),
+    }
+}
