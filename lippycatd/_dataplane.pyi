@@ -6,6 +6,7 @@ from typing import Any, Self, final
 __all__ = [
     "FileSink",
     "Line",
+    "LiveInput",
     "VifSink",
     "check_patterns",
     "drop_privileges",
@@ -58,13 +59,32 @@ class VifSink:
     def close(self, drain: bool = True) -> dict[str, Any]: ...
 
 @final
+class LiveInput:
+    """The sockets of one interface, their rings made by the helper. `frame_size` 0 stands for TPACKET_V3."""
+
+    def __new__(
+        cls,
+        *,
+        name: str,
+        fds: list[int],
+        block_size: int,
+        block_count: int,
+        timeout_ms: int,
+        frame_size: int = 0,
+        snaplen: int = 0,
+        mtu: int = 0,
+        own: list[int] = ...,
+    ) -> Self: ...
+
+@final
 class Line:
     """One pipeline, run by threads of the core; Python only polls."""
 
     def __new__(
         cls,
         *,
-        inputs: list[tuple[str, int]],
+        inputs: list[tuple[str, int]] = ...,
+        live: list[LiveInput] = ...,
         users: list[str] = ...,
         call_ids: list[str] = ...,
         protocols: list[str] = ...,
@@ -76,6 +96,8 @@ class Line:
         loops: int = 1,
         count: int = 0,
         startup_delay_ns: int = 0,
+        spin_ns: int = 0,
+        deduplicate: bool = False,
         files: list[FileSink] = ...,
         vif: VifSink | None = None,
         records: str | None = None,
@@ -98,6 +120,8 @@ class Line:
         vif: VifSink | None = None,
         remove: list[str] = ...,
     ) -> int: ...
+    def deaf(self) -> list[int]: ...
+    def replace_input(self, source: int, input: LiveInput) -> int: ...  # noqa: A002  the name of the argument
     def changed(self) -> int: ...
     def replace_vif(self, fd: int) -> None: ...
     def set_rate(self, rate_limit: int, rate_burst: int) -> None: ...

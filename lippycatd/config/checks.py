@@ -5,6 +5,7 @@ from __future__ import annotations
 _NAME_LIMIT = 15  # IFNAMSIZ, linux/if.h, without its final NUL
 _FILE_LIMIT = 255
 _PORT_LIMIT = 65535
+_BLOCK_MIN, _BLOCK_MAX = 4096, 16 << 20
 
 
 def interface_name(value: str) -> str:
@@ -14,6 +15,14 @@ def interface_name(value: str) -> str:
         raise ValueError(msg)
     if value in {".", ".."} or any(letter in "/:%" or letter.isspace() or not letter.isprintable() for letter in value):
         msg = f"{value!r} is not a name for an interface; use letters, digits, . - _"
+        raise ValueError(msg)
+    return value
+
+
+def block_size(value: int) -> int:
+    """A size that a ring's block can have: a power of two, 4 KiB to 16 MiB (lippycat_helper.wire)."""
+    if value & (value - 1) or not _BLOCK_MIN <= value <= _BLOCK_MAX:
+        msg = f"{value} is no size of a block; choose a power of two from 4KiB to 16MiB"
         raise ValueError(msg)
     return value
 

@@ -15,10 +15,6 @@ class Later:
 
 
 SETTINGS: tuple[Later, ...] = (
-    Later("live capture", ("--interface", "-i"), ("capture.default_interface",)),
-    Later("live capture in promiscuous mode", ("--promiscuous", "-p"), ("capture.promiscuous",)),
-    Later("a snap length", ("--snaplen", "-s"), ("capture.snaplen",)),
-    Later("the ring of a live capture", keys=("capture.buffer_size",)),
     Later("RTP without signalling", ("--rtp-heuristic",), ("voip.rtp_heuristic",)),
     Later("capture of a pod", ("--pod",), ("capture.pods",)),
     Later("a file per call", ("--per-call-pcap",), ("output.per_call_dir",)),

@@ -28,6 +28,49 @@ class Capture(Section):
             unit="file",
         ),
     ] = ()
+    default_interface: Annotated[
+        tuple[Annotated[str, AfterValidator(checks.interface_name)], ...],
+        BeforeValidator(split),
+        Option(
+            "interface to capture from, comma separated, repeatable; any stands for all of them",
+            ("--interface", "-i"),
+            unit="name",
+            shown="any, where no file is read",
+        ),
+    ] = ()
+    promiscuous: Annotated[
+        bool, Option("also capture what is sent to other hosts' addresses", ("--promiscuous", "-p"))
+    ] = False
+    snaplen: Annotated[
+        int,
+        Ge(0),
+        Le(262144),
+        Option("bytes captured of a packet at most; 0 for the most there can be", ("--snaplen", "-s"), unit="bytes"),
+    ] = 262144
+    buffer_size: Annotated[
+        Size,
+        Ge(1 << 16),
+        Le(1 << 34),
+        Option("ring of each interface, shared out among its workers in whole blocks", unit="size"),
+    ] = 64 << 20
+    block_size: Annotated[
+        Size,
+        AfterValidator(checks.block_size),
+        Option("block of a ring: the kernel hands packets over by blocks, and a packet must fit into one", unit="size"),
+    ] = 256 << 10
+    block_timeout: Annotated[
+        Duration,
+        Ge(10**6),
+        Le(10**10),
+        Option("after how long a block that is not full is handed over, in whole milliseconds", unit="duration"),
+    ] = 10**6
+    deduplicate: Annotated[
+        bool,
+        Option(
+            "leave out what another captured interface showed within 20 ms: bonds, bridges, veth pairs under any",
+            ("--deduplicate",),
+        ),
+    ] = False
     filter: Annotated[
         Text,
         Option(

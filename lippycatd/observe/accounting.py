@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _LINE = ("in", "selected", "filtered", "held", "dropped")
 # What a sink leaves out by its nature, and what the user wanted out; everything else that is dropped was lost.
 _BY_NATURE = frozenset({"short", "not_ip", "no_ethertype", "stopped"})
-_WANTED = frozenset({"line.count"})
+_WANTED = frozenset({"line.count", "dedup.loopback", "dedup.duplicate", "capture.own_interface"})
 
 
 def summary(stats: dict[str, Any]) -> dict[str, Any]:

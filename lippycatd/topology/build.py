@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lippycatd import _dataplane, sandbox
 from lippycatd.errors import ConfigError, Damaged, NotPossible, PrivilegeError
 from lippycatd.sinks import pcap, pseudonyms, record_files, vif
-from lippycatd.sources import bpf, pcap_file
+from lippycatd.sources import af_packet, bpf, pcap_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +32,8 @@ class Opened:
     plan: Plan
     inputs: list[pcap_file.Input]
     filters: dict[int, bpf.Program] | None
+    wire: af_packet.Wire | None = None
+    notes: list[str] = dataclasses.field(default_factory=list)
     device: vif.Device | None = None
     vif_refused: str = ""
     file: pcap.Opened | None = None
@@ -48,6 +50,27 @@ def open_all(plan: Plan, runs_as: Identity) -> Opened:
     inputs = pcap_file.open_inputs(plan.inputs, runs_as)
     pcap_file.check_loops(inputs, config.run.loop)
     opened = Opened(plan, inputs, bpf.compile_filter(config.capture.filter))
+    if plan.interfaces:
+        opened.wire = af_packet.open_wire(config.capture, 1, opened.notes.append)
+    try:
+        _open_outputs(opened, runs_as)
+    except BaseException:
+        close(opened)
+        raise
+    return opened
+
+
+def close(opened: Opened) -> None:
+    """Gives up what outlives the line: the interface, and the captures."""
+    if opened.device is not None:
+        opened.device.close()
+    if opened.wire is not None:
+        opened.wire.close()
+
+
+def _open_outputs(opened: Opened, runs_as: Identity) -> None:
+    plan, config = opened.plan, opened.plan.config
+    fds = [item.fd for item in opened.inputs]
     if plan.vif:
         try:
             opened.device = vif.create(config.virtual_interface)
@@ -55,15 +78,17 @@ def open_all(plan: Plan, runs_as: Identity) -> Opened:
             if config.virtual_interface.required or plan.only_vif:
                 raise
             opened.vif_refused = str(error)
+        if opened.wire is not None and opened.device is not None:
+            made = opened.device.vif
+            opened.wire.never(made.ifindex, (made.netns_dev, made.netns_inode))
     if plan.write is not None:
-        opened.file = pcap.open_target(plan.write, runs_as, [item.fd for item in inputs])
+        opened.file = pcap.open_target(plan.write, runs_as, fds)
     if config.output.pseudonymise:
         opened.pseudonyms = pseudonyms.load(config.output.pseudonym_key, runs_as)
     if plan.record_file is not None:
-        opened.records = record_files.open_target(plan.record_file, runs_as, [item.fd for item in inputs])
+        opened.records = record_files.open_target(plan.record_file, runs_as, fds)
     if config.metrics.listen:
         opened.pages = prepare_pages(config)
-    return opened
 
 
 def confine(opened: Opened, runs_as: Identity) -> None:
@@ -81,10 +106,13 @@ def confine(opened: Opened, runs_as: Identity) -> None:
 def line(opened: Opened) -> _dataplane.Line:
     """The core's line for what was opened; its threads start with `start`. Raises Damaged or NotPossible."""
     plan, config = opened.plan, opened.plan.config
-    sink = opened.device.sink(config.virtual_interface) if opened.device else None
+    live = opened.wire.inputs() if opened.wire else []
+    sink = opened.device.sink(config.virtual_interface, blocking=not live) if opened.device else None
     try:
         return _dataplane.Line(
             inputs=[(item.name, item.fd) for item in opened.inputs],
+            live=live,
+            deduplicate=config.capture.deduplicate,
             users=list(config.voip.sip_users),
             call_ids=list(config.voip.call_ids),
             protocols=list(config.capture.protocols),

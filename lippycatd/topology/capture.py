@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -30,8 +31,7 @@ def run(config: Config, runs_as: Identity, *, voip: bool) -> int:
     with Stop() as stop:
         opened = build.open_all(plan, runs_as)
         with contextlib.ExitStack() as cleanup:
-            if opened.device is not None:
-                cleanup.callback(opened.device.close)
+            cleanup.callback(build.close, opened)
             preload.everything(plan)
             build.confine(opened, runs_as)
             return _confined(opened, stop, log)
@@ -45,6 +45,8 @@ def _confined(opened: build.Opened, stop: Stop, log: FilteringBoundLogger) -> in
         log.warning(opened.report.missing)
     if opened.vif_refused:
         log.error(opened.vif_refused)
+    for note in opened.notes:
+        log.info(note)
     line = build.line(opened)
     pages = build.serve(opened, line)
     if opened.device is not None and not config.run.quiet:
@@ -54,6 +56,8 @@ def _confined(opened: build.Opened, stop: Stop, log: FilteringBoundLogger) -> in
     runner = Runner(line, stop, log, Bars(sys.stderr, wanted=wanted), outlet, build.stats(opened, line))
     if opened.device is not None:
         runner.watch(opened.device.lost)
+    if opened.wire is not None:
+        runner.chore(functools.partial(opened.wire.tend, line))
     stats = runner.run(config.logging.stats_interval)
     lost = _tell(stats, runner, config, log)
     if opened.device is not None:

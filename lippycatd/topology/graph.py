@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Literal
 
-from lippycatd.config import later
-from lippycatd.errors import NotInThisVersion, UsageError
+from lippycatd.errors import UsageError
 from lippycatd.sinks import pcap, record_files
+from lippycatd.sources import af_packet
 
 if TYPE_CHECKING:
     from lippycatd.config import Config
@@ -22,6 +22,7 @@ class Plan:
     config: Config
     voip: bool
     inputs: tuple[str, ...]
+    interfaces: tuple[str, ...]
     records: Literal["packet", "voip"] | None
     prints: bool
     record_file: record_files.Target | None
@@ -42,9 +43,7 @@ class Plan:
 
 def plan(config: Config, *, voip: bool) -> Plan:
     """Checks that the settings make sense together; UsageError or NotInThisVersion with one line otherwise."""
-    if not config.capture.read_file:
-        what = "live capture"
-        raise NotInThisVersion(later.refusal("nothing to read: name a capture file with --read-file", what))
+    _check_source(config)
     write = pcap.target(config)
     record_file = record_files.target(config)
     _check_records(config, voip=voip)
@@ -59,6 +58,7 @@ def plan(config: Config, *, voip: bool) -> Plan:
         config=config,
         voip=voip,
         inputs=config.capture.read_file,
+        interfaces=() if config.capture.read_file else af_packet.interfaces(config.capture),
         records=records,
         prints=prints,
         record_file=record_file,
@@ -66,6 +66,21 @@ def plan(config: Config, *, voip: bool) -> Plan:
         write=write,
         startup_delay=_startup_delay(config),
     )
+
+
+def _check_source(config: Config) -> None:
+    """Files or interfaces, and what acts on one of them only."""
+    if config.capture.read_file:
+        if config.origins["capture.default_interface"].kind == "flag":
+            raise UsageError("--interface and --read-file: read files or capture, not both")
+        return
+    vif = config.virtual_interface
+    if vif.enabled and not vif.netns and vif.name in af_packet.interfaces(config.capture):
+        raise UsageError(f"--interface {vif.name}: is the virtual interface of this run, which is not captured from")
+    if config.given("run.loop"):
+        raise UsageError("--loop: acts on files that are read with --read-file")
+    if config.virtual_interface.enabled and config.virtual_interface.replay_timing:
+        raise UsageError("--vif-replay-timing: acts on files that are read with --read-file; a live capture has its own")
 
 
 def _check_records(config: Config, *, voip: bool) -> None:
@@ -90,5 +105,7 @@ def _startup_delay(config: Config) -> int:
     """How long to wait before the first packet: only where an interface has readers to wait for."""
     section = config.virtual_interface
     if not section.enabled:
+        return 0
+    if section.startup_delay is None and not config.capture.read_file:
         return 0
     return FILE_STARTUP_DELAY if section.startup_delay is None else section.startup_delay

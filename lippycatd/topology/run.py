@@ -40,12 +40,17 @@ class Runner:
         self._stats = stats or line.stats
         self._told = False
         self._watch: Callable[[], str] | None = None
+        self._chores: list[Callable[[], None]] = []
         self._look = 0
         self.troubled = False
 
     def watch(self, look: Callable[[], str]) -> None:
         """Calls `look` about once a second; its first line that is not empty is reported as an error."""
         self._watch = look
+
+    def chore(self, work: Callable[[], None]) -> None:
+        """Calls `work` about once a second."""
+        self._chores.append(work)
 
     def run(self, stats_interval: int) -> dict[str, Any]:
         """Runs until the inputs end, the count is reached or the user wants an end; gives the last snapshot.
@@ -98,10 +103,12 @@ class Runner:
 
     def _watched(self) -> None:
         now = time.monotonic_ns()
-        if self._watch is None or now < self._look:
+        if now < self._look:
             return
         self._look = now + _SECOND
-        trouble = self._watch()
+        for chore in self._chores:
+            chore()
+        trouble = self._watch() if self._watch is not None else ""
         if trouble:
             self._watch, self.troubled = None, True
             self._log.error(trouble)

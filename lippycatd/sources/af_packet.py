@@ -1,0 +1,180 @@
+"""Interfaces as a source: sockets from the helper, read by the core through their rings.
+
+The helper decides what may be captured; here is asked for it, and asked again when an interface was made anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import socket
+import struct
+import sys
+from typing import TYPE_CHECKING, Self
+
+from lippycatd.errors import PrivilegeError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from lippycatd import _dataplane, privileged
+    from lippycatd.config.sections import Capture as Section
+
+ANY = "any"
+_SIOCGIFMTU = 0x8921  # linux/sockios.h
+_IFREQ = struct.Struct("=16si12x")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ring:
+    """The ring of each socket. Sizes in bytes; `timeout_ms`: when a block that is not full is handed over."""
+
+    block_size: int
+    block_count: int
+    timeout_ms: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of the ring."""
+        return self.block_size * self.block_count
+
+    @classmethod
+    def of(cls, section: Section, sockets: int) -> Self:
+        """The ring of one of so many sockets that share an interface: whole blocks, at least two."""
+        share = -(-section.buffer_size // sockets)
+        return cls(section.block_size, max(2, -(-share // section.block_size)), section.block_timeout // 10**6 or 1)
+
+    def rounded(self, section: Section, sockets: int) -> str:
+        """One line where that is more than was asked for; else nothing."""
+        whole = self.size * sockets
+        if whole == section.buffer_size:
+            return ""
+        return (
+            f"capture.buffer_size: {section.buffer_size} bytes become {whole}: {self.block_count} blocks of "
+            f"{self.block_size} for each of {sockets} workers"
+        )
+
+
+def mtu(name: str) -> int:
+    """The MTU of an interface in bytes; 0 where it is not known (`any`, or not to be asked)."""
+    import fcntl  # noqa: PLC0415  only Linux comes here
+
+    if name == ANY:
+        return 0
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
+            return int(_IFREQ.unpack(fcntl.ioctl(probe, _SIOCGIFMTU, _IFREQ.pack(name.encode(), 0)))[1])
+    except OSError:
+        return 0
+
+
+class Wire:
+    """The captures of one line, in the order of its sources."""
+
+    def __init__(
+        self, requests: Sequence[privileged.CaptureRequest], helper: privileged.CaptureHelper, own: Sequence[int] = ()
+    ) -> None:
+        """Asks for every interface; raises PrivilegeError with one line. `own`: interfaces never captured from."""
+        self._helper, self.own = helper, tuple(own)
+        self._requests = tuple(requests)
+        self._captures: list[privileged.Capture] = []
+        self._asked: dict[int, int] = {}
+        try:
+            for request in self._requests:
+                self._captures.append(helper.open_capture(request))
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The interfaces."""
+        return tuple(request.interface for request in self._requests)
+
+    def never(self, ifindex: int, netns: tuple[int, int]) -> None:
+        """An interface of our own in that namespace (device and inode) is not captured from."""
+        if any((capture.netns_dev, capture.netns_inode) == netns for capture in self._captures):
+            self.own = (*self.own, ifindex)
+
+    def inputs(self) -> list[_dataplane.LiveInput]:
+        """What the core needs to read them; the descriptors stay ours."""
+        return [self._input(capture) for capture in self._captures]
+
+    def _input(self, capture: privileged.Capture) -> _dataplane.LiveInput:
+        from lippycatd import _dataplane  # noqa: PLC0415  loaded once it is known to be used
+
+        request = capture.request
+        return _dataplane.LiveInput(
+            name=request.interface,
+            fds=list(capture.fds),
+            block_size=request.block_size,
+            block_count=request.block_count,
+            timeout_ms=request.timeout_ms,
+            snaplen=request.snaplen,
+            mtu=mtu(request.interface),
+            own=list(self.own),
+        )
+
+    def tend(self, line: _dataplane.Line) -> None:
+        """Gives the line new sockets for interfaces that were made anew; to be called about once a second."""
+        for source in line.deaf():
+            if self._asked.get(source, 0) > line.changed():
+                continue  # on its way
+            with contextlib.suppress(PrivilegeError):  # it is not there again yet
+                self._asked[source] = self._renew(source, line)
+
+    def _renew(self, source: int, line: _dataplane.Line) -> int:
+        fresh = self._helper.open_capture(self._requests[source])
+        stale, self._captures[source] = self._captures[source], fresh
+        try:
+            return line.replace_input(source, self._input(fresh))
+        finally:
+            with contextlib.suppress(PrivilegeError):
+                self._helper.release(stale)
+
+    def close(self) -> None:
+        """Gives the sockets and the helper up; the core's own descriptors must be closed before."""
+        for capture in self._captures:
+            capture.close()
+        self._captures.clear()
+        self._helper.close()
+
+
+def open_wire(section: Section, sockets: int, say: Callable[[str], None]) -> Wire:
+    """The captures that the section describes, with so many sockets for each interface.
+
+    Raises PrivilegeError with one line for what cannot be had.
+    """
+    if sys.platform != "linux":
+        raise PrivilegeError(f"live capture through rings needs Linux, and this is {sys.platform}")
+    from lippycatd import privileged  # noqa: PLC0415  needs lippycat_helper, which only Linux has
+
+    ring = Ring.of(section, sockets)
+    if told := ring.rounded(section, sockets):
+        say(told)
+    requests = [
+        privileged.CaptureRequest(
+            interface=name,
+            promiscuous=section.promiscuous,
+            snaplen=section.snaplen,
+            sockets=sockets,
+            block_size=ring.block_size,
+            block_count=ring.block_count,
+            timeout_ms=ring.timeout_ms,
+        )
+        for name in interfaces(section)
+    ]
+    return Wire(requests, privileged.acquire_capture(requests))
+
+
+def interfaces(section: Section) -> tuple[str, ...]:
+    """The interfaces that are asked for; `any` where none is named. UsageError when they make no sense together."""
+    names = section.default_interface or (ANY,)
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UsageError(f"--interface: {twice} is named twice")
+    if ANY in names and len(names) > 1:
+        raise UsageError("--interface: any stands for every interface; name no other beside it")
+    if ANY in names and section.promiscuous:
+        raise UsageError("--promiscuous: needs an interface; name it with --interface")
+    return names
