@@ -34,6 +34,10 @@ def _source(field: str) -> Rows:
     return lambda stats: (((name,), part[field]) for name, part in stats["sources"].items())
 
 
+def _capture(field: str) -> Rows:
+    return lambda stats: (((name,), part[field]) for name, part in stats.get("captures", {}).items())
+
+
 def _sink(field: str) -> Rows:
     return lambda stats: (((name,), part[field]) for name, part in stats["sinks"].items())
 
@@ -103,6 +107,8 @@ FAMILIES: tuple[Family, ...] = (
     Family(_COUNTER, "packets_filtered", "Packets that were not asked for", ("source",), _source("filtered")),
     Family(_GAUGE, "packets_held", "Packets that are not decided yet", ("source",), _source("held")),
     Family(_COUNTER, "packets_dropped", "Packets dropped on the line", ("source", "stage", "reason"), _source_drops),
+    Family(_COUNTER, "ring_freezes", "Times that a capture's ring was full", ("source",), _capture("freezes")),
+    Family(_COUNTER, "interface_downs", "Times that a captured interface went down", ("source",), _capture("downs")),
     Family(_COUNTER, "sink_offered_packets", "Packets offered to a sink", ("sink",), _sink("offered")),
     Family(_COUNTER, "sink_written_packets", "Packets a sink has written", ("sink",), _sink("written")),
     Family(_GAUGE, "sink_queued_packets", "Packets that wait in a sink", ("sink",), _sink("queued")),

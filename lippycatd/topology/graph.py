@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 FILE_STARTUP_DELAY = 3 * 10**9  # ns: readers need a moment to attach before a file is over
 
+_LIVE_ONLY = ("capture.default_interface", "capture.promiscuous", "capture.snaplen", "capture.deduplicate")
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Plan:
@@ -42,7 +44,7 @@ class Plan:
 
 
 def plan(config: Config, *, voip: bool) -> Plan:
-    """Checks that the settings make sense together; UsageError or NotInThisVersion with one line otherwise."""
+    """Checks that the settings make sense together; UsageError with one line otherwise."""
     _check_source(config)
     write = pcap.target(config)
     record_file = record_files.target(config)
@@ -71,16 +73,19 @@ def plan(config: Config, *, voip: bool) -> Plan:
 def _check_source(config: Config) -> None:
     """Files or interfaces, and what acts on one of them only."""
     if config.capture.read_file:
-        if config.origins["capture.default_interface"].kind == "flag":
-            raise UsageError("--interface and --read-file: read files or capture, not both")
+        for key in _LIVE_ONLY:
+            if config.origins[key].kind == "flag":
+                raise UsageError(f"{config.origins[key]} does nothing with --read-file: it is for live capture")
         return
     vif = config.virtual_interface
     if vif.enabled and not vif.netns and vif.name in af_packet.interfaces(config.capture):
         raise UsageError(f"--interface {vif.name}: is the virtual interface of this run, which is not captured from")
     if config.given("run.loop"):
         raise UsageError("--loop: acts on files that are read with --read-file")
-    if config.virtual_interface.enabled and config.virtual_interface.replay_timing:
-        raise UsageError("--vif-replay-timing: acts on files that are read with --read-file; a live capture has its own")
+    if vif.enabled and vif.replay_timing:
+        raise UsageError(
+            "--vif-replay-timing: acts on files that are read with --read-file; a live capture has its own"
+        )
 
 
 def _check_records(config: Config, *, voip: bool) -> None:

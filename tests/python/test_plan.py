@@ -9,7 +9,7 @@ import pytest
 
 from lippycatd import config
 from lippycatd.cli import options, reference, reference_metrics, reference_records, show
-from lippycatd.errors import ConfigError, NotInThisVersion, NotPossible, UsageError
+from lippycatd.errors import ConfigError, NotPossible, UsageError
 from lippycatd.model import records
 from lippycatd.sandbox import identity
 from lippycatd.topology import graph
@@ -70,8 +70,16 @@ def test_the_matcher(flags, matcher):
 
 
 def test_what_cannot_be_meant():
-    with pytest.raises(NotInThisVersion, match="live capture"):
-        plan({})
+    with pytest.raises(UsageError, match="--interface does nothing with --read-file"):
+        plan({**READ, "capture.default_interface": "eth0"})
+    with pytest.raises(UsageError, match="named twice"):
+        plan({"capture.default_interface": "eth0,eth1,eth0"})
+    with pytest.raises(UsageError, match="any stands for every interface"):
+        plan({"capture.default_interface": "any,eth1"})
+    with pytest.raises(UsageError, match="--loop: acts on files"):
+        plan({"run.loop": "2"})
+    with pytest.raises(UsageError, match="lc0: is the virtual interface of this run"):
+        plan({"capture.default_interface": "lc0", "virtual_interface.enabled": True, "virtual_interface.netns": ""})
     with pytest.raises(UsageError, match="standard output"):
         plan({**READ, "output.write_file": "-", "output.format": "json"})
 

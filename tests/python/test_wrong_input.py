@@ -50,9 +50,10 @@ CASES = [
     (USAGE, "sniff voip -r FILE --user no-such-user", "no-such-user"),
     (USAGE, "sniff -r FILE --user root", "root"),
     # what a later version will have
-    (USAGE, "sniff", "nothing to read"),
-    (USAGE, "sniff -i eth0", "-i: this version does not have live capture"),
-    (USAGE, "sniff -r FILE --promiscuous", "--promiscuous: this version does not have"),
+    (USAGE, "sniff -p", "--promiscuous: needs an interface"),
+    (USAGE, "sniff -i a/b", "'a/b' is not a name for an interface"),
+    (USAGE, "sniff -r FILE -i eth0", "--interface does nothing with --read-file"),
+    (USAGE, "sniff -r FILE --promiscuous", "--promiscuous does nothing with --read-file"),
     (USAGE, "sniff voip -r FILE --tcp-max-goroutines=4", "--tcp-max-goroutines: this version does not have"),
     (USAGE, "sniff voip -r FILE --per-call-pcap /tmp", "--per-call-pcap: this version does not have"),
     (USAGE, "hunt --processor x:1", "hunt: this version does not have"),

@@ -277,6 +277,7 @@ const GET_OPTIONS: &[(i32, i32)] = &[
     (libc::SOL_SOCKET, libc::SO_RCVBUF),
     (libc::SOL_SOCKET, libc::SO_COOKIE),
     (libc::SOL_PACKET, libc::PACKET_STATISTICS),
+    (libc::SOL_PACKET, libc::PACKET_VERSION),
 ];
 
 /// Time limits, and what a web server sets. Nothing that widens a capture.
