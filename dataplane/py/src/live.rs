@@ -32,7 +32,8 @@ impl Worker {
     pub(crate) fn live(&mut self, mut live: Live) {
         let mut followed = self.spec.follows().then(|| {
             let selection = std::mem::take(&mut self.spec.selection);
-            let follower = Follower::new(selection, self.spec.records == Records::Voip, None);
+            let mut follower = Follower::new(selection, self.spec.records == Records::Voip, None);
+            follower.calls.measure = self.spec.measure;
             Followed { follower, hold: Hold::new(self.spec.hold.0, self.spec.hold.1), n: 0 }
         });
         let mut batch = *BATCH.start();
