@@ -77,7 +77,7 @@ class Wire:
         """Asks for every interface; raises PrivilegeError with one line. `own`: interfaces never captured from."""
         self._helper, self.own = helper, tuple(own)
         self._requests = tuple(requests)
-        self._captures: list[privileged.Capture] = []
+        self._captures: list[privileged.Capture | None] = []
         self._asked: dict[int, int] = {}
         try:
             for request in self._requests:
@@ -91,14 +91,17 @@ class Wire:
         """The interfaces."""
         return tuple(request.interface for request in self._requests)
 
+    def _open(self) -> list[privileged.Capture]:
+        return [capture for capture in self._captures if capture is not None]
+
     def never(self, ifindex: int, netns: tuple[int, int]) -> None:
         """An interface of our own in that namespace (device and inode) is not captured from."""
-        if any((capture.netns_dev, capture.netns_inode) == netns for capture in self._captures):
+        if any((capture.netns_dev, capture.netns_inode) == netns for capture in self._open()):
             self.own = (*self.own, ifindex)
 
     def inputs(self) -> list[_dataplane.LiveInput]:
         """What the core needs to read them; the descriptors stay ours."""
-        return [self._input(capture) for capture in self._captures]
+        return [self._input(capture) for capture in self._open()]
 
     def _input(self, capture: privileged.Capture) -> _dataplane.LiveInput:
         from lippycatd import _dataplane  # noqa: PLC0415  loaded once it is known to be used
@@ -124,17 +127,18 @@ class Wire:
                 self._asked[source] = self._renew(source, line)
 
     def _renew(self, source: int, line: _dataplane.Line) -> int:
+        """The old capture goes first: the helper bounds what there is at once."""
+        stale = self._captures[source]
+        if stale is not None:
+            self._captures[source] = None
+            self._helper.release(stale)
         fresh = self._helper.open_capture(self._requests[source])
-        stale, self._captures[source] = self._captures[source], fresh
-        try:
-            return line.replace_input(source, self._input(fresh))
-        finally:
-            with contextlib.suppress(PrivilegeError):
-                self._helper.release(stale)
+        self._captures[source] = fresh
+        return line.replace_input(source, self._input(fresh))
 
     def close(self) -> None:
         """Gives the sockets and the helper up; the core's own descriptors must be closed before."""
-        for capture in self._captures:
+        for capture in self._open():
             capture.close()
         self._captures.clear()
         self._helper.close()
