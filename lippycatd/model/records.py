@@ -27,7 +27,7 @@ FIELDS: Final[dict[str, tuple[str, ...]]] = {
         *("loss_runs", "mean_loss_run", "burst_ratio", "bursts", "burst_density", "gap_density", "jitter_ms"),
         *("max_jitter_ms", "mean_jitter_ms", "max_delta_ms", "ptime_ms", "skew_ppm", "mos", "r_factor", "min_mos"),
         *("mean_mos", "mos_reason", "delay_ms", "dtmf", "events", "dtmf_events", "comfort_noise", "markers"),
-        *("payload_types", "payload_type_changes", "follows", "srtp", "latched", "after_end"),
+        *("payload_types", "payload_type_changes", "follows", "srtp", "latched", "after_end", "rtcp"),
     ),
     "call": (
         *_EVERY,
@@ -148,6 +148,10 @@ MEANING: Final[dict[str, str]] = {
     "srtp": "whether SDP says that it is SRTP: measured, its payload unread",
     "latched": "whether no SDP names its source (an address translator stands before it)",
     "after_end": "packets after the BYE was answered",
+    "rtcp": "what RTCP said of the stream, null where nothing: `reports` of receivers, the last one's `fraction_lost` "
+    "and the highest (percent), `cumulative_lost`, `remote_jitter_ms` and the highest, round trips between the capture "
+    "and the receiver (`rtt_ms` the last, `min_rtt_ms`, `max_rtt_ms`), `sender_reports` and the last one's "
+    "`sent_packets`, `cname`, `goodbye`, and `xr`, the VoIP metrics of RFC 3611",
     "state": "how the call stood at its end",
     "ring": "time of the first 18x",
     "answer": "time of the first 2xx",

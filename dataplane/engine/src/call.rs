@@ -5,6 +5,7 @@ use lc_proto::sip::{Message, StartLine};
 use crate::frames::Waiting;
 use crate::media::End;
 use crate::record::Record;
+use crate::reports::Reports;
 use crate::slab::Ref;
 
 const SECOND: u64 = 1_000_000_000;
@@ -131,6 +132,8 @@ pub struct Call {
     pub claims: Vec<MediaClaim>,
     /// Payload types its SDP named.
     pub codecs: Vec<Codec>,
+    /// What RTCP said of its sources.
+    pub reports: Option<Box<Reports>>,
     /// SSRCs of its ended streams.
     pub ssrcs: Vec<u32>,
     /// User parts of From and To in its first message.
@@ -166,6 +169,7 @@ impl Call {
             connections: Vec::new(),
             claims: Vec::new(),
             codecs: Vec::new(),
+            reports: None,
             ssrcs: Vec::new(),
             users: [message.from.user.into(), message.to.user.into()],
             first,

@@ -17,6 +17,7 @@ pub mod hold;
 pub mod media;
 pub mod offers;
 pub mod record;
+pub mod reports;
 pub mod select;
 pub mod slab;
 pub mod stream;

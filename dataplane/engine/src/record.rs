@@ -3,6 +3,7 @@
 use lc_wire::Addr;
 
 use crate::defrag::FrameId;
+use crate::reports::Source;
 use crate::stream::codecs::Unrated;
 use crate::stream::rating::Rating;
 use crate::stream::{Stream, Type};
@@ -85,6 +86,8 @@ pub struct StreamRecord {
     pub latched: bool,
     /// The SSRC that it took over from.
     pub follows: Option<u32>,
+    /// What RTCP said of it.
+    pub rtcp: Option<Source>,
     /// Quality, or why there is no figure.
     pub rating: Result<Rating, Unrated>,
     /// Statistics.

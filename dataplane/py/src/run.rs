@@ -17,6 +17,7 @@ use lc_engine::verdict::{Decided, Marks};
 use lc_io::af_packet::{Live, Ring};
 use lc_io::clock;
 use lc_io::merge::Merged;
+use lc_proto::rtcp::Damage;
 use lc_wire::{LinkType, Packet, Refusal};
 
 use crate::out::Out;
@@ -455,6 +456,7 @@ fn follow(f: &Follower, missed: u64) -> Follow {
     refusals
         .extend(["size", "too_many", "truncated"].iter().zip(f.fragments_refused).map(|(r, n)| ("fragment", *r, n)));
     refusals.extend(f.calls.stats.refused.iter().map(|(r, n)| ("sip", *r, *n)));
+    refusals.extend(Damage::ALL.iter().zip(f.calls.stats.rtcp_damaged).map(|(r, n)| ("rtcp", r.as_str(), n)));
     refusals.retain(|(_, _, n)| *n > 0);
     refusals.sort_unstable();
     Follow {

@@ -2,6 +2,7 @@
 
 use lc_engine::record::StreamRecord;
 use lc_engine::stream::gaps::Gaps;
+use lc_proto::rtcp::VoipMetrics;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
@@ -107,6 +108,51 @@ fn events(py: Python<'_>, d: &Bound<'_, PyDict>, r: &StreamRecord, digits: bool)
     d.set_item("markers", s.more.markers)
 }
 
+/// What RTCP said of the stream: shares in percent, jitter by its clock.
+fn rtcp<'py>(py: Python<'py>, r: &StreamRecord) -> PyResult<Option<Bound<'py, PyDict>>> {
+    let Some(source) = &r.rtcp else { return Ok(None) };
+    let d = PyDict::new(py);
+    let percent = |share: u8| rounded(f64::from(share) * 100.0 / 256.0);
+    let jitter = |units: u32| r.stream.rate().map(|hz| rounded(f64::from(units) * 1000.0 / f64::from(hz)));
+    let heard = source.heard.as_ref();
+    d.set_item("reports", heard.map_or(0, |h| h.reports))?;
+    d.set_item("fraction_lost", heard.map(|h| percent(h.block.fraction)))?;
+    d.set_item("max_fraction_lost", heard.map(|h| percent(h.max_fraction)))?;
+    d.set_item("cumulative_lost", heard.map(|h| h.block.lost))?;
+    d.set_item("remote_jitter_ms", heard.and_then(|h| jitter(h.block.jitter)))?;
+    d.set_item("max_remote_jitter_ms", heard.and_then(|h| jitter(h.max_jitter)))?;
+    let trips = &source.round_trips;
+    let trip = |ns: u64| (trips.n > 0).then(|| ns_to_ms(ns));
+    d.set_item("rtt_ms", trip(trips.last))?;
+    d.set_item("min_rtt_ms", trip(trips.range[0]))?;
+    d.set_item("max_rtt_ms", trip(trips.range[1]))?;
+    d.set_item("sender_reports", source.sent)?;
+    d.set_item("sent_packets", (source.sent > 0).then_some(source.packets))?;
+    d.set_item("cname", source.cname.as_ref().map(|name| text(name)))?;
+    d.set_item("goodbye", source.left)?;
+    d.set_item("xr", source.voip.as_ref().map(|x| voip(py, x)).transpose()?)?;
+    Ok(Some(d))
+}
+
+/// VoIP metrics of RFC 3611 §4.7.
+fn voip<'py>(py: Python<'py>, x: &VoipMetrics) -> PyResult<Bound<'py, PyDict>> {
+    let d = PyDict::new(py);
+    let percent = |share: u8| rounded(f64::from(share) * 100.0 / 256.0);
+    d.set_item("loss", percent(x.loss))?;
+    d.set_item("discard", percent(x.discard))?;
+    d.set_item("burst_density", percent(x.densities[0]))?;
+    d.set_item("gap_density", percent(x.densities[1]))?;
+    d.set_item("burst_ms", x.durations[0])?;
+    d.set_item("gap_ms", x.durations[1])?;
+    d.set_item("rtt_ms", (x.round_trip > 0).then_some(x.round_trip))?;
+    d.set_item("end_system_ms", (x.end_system > 0).then_some(x.end_system))?;
+    d.set_item("r_factor", x.r_factor)?;
+    d.set_item("mos_lq", x.mos[0].map(|m| f64::from(m) / 10.0))?;
+    d.set_item("mos_cq", x.mos[1].map(|m| f64::from(m) / 10.0))?;
+    d.set_item("jitter_buffer_ms", x.buffer[0])?;
+    Ok(d)
+}
+
 /// What kind of stream it is, and where it stands among others.
 fn kind(py: Python<'_>, d: &Bound<'_, PyDict>, r: &StreamRecord) -> PyResult<()> {
     let types = PyList::empty(py);
@@ -122,5 +168,6 @@ fn kind(py: Python<'_>, d: &Bound<'_, PyDict>, r: &StreamRecord) -> PyResult<()>
     d.set_item("follows", r.follows.map(|ssrc| format!("0x{ssrc:08x}")))?;
     d.set_item("srtp", r.srtp)?;
     d.set_item("latched", r.latched)?;
-    d.set_item("after_end", r.stream.more.after_end)
+    d.set_item("after_end", r.stream.more.after_end)?;
+    d.set_item("rtcp", rtcp(py, r)?)
 }

@@ -1,6 +1,6 @@
 //! Media packets: to their calls, and into the statistics of their streams.
 
-use lc_proto::rtp;
+use lc_proto::{rtcp, rtp};
 
 use super::profile::{clock_of, clock_of_codec, codec_of};
 use super::Calls;
@@ -34,7 +34,7 @@ impl Calls {
                 Some(p) => (p.ssrc, p.sequence, Some(p)),
                 None => return Owners::default(),
             },
-            Kind::Rtcp => (lc_proto::rtcp::parse(payload).map_or(0, |p| p.ssrc), 0, None),
+            Kind::Rtcp => (rtcp::parse(payload).map_or(0, |p| p.ssrc), 0, None),
         };
         let owners = self.media.packet(flow, Seen { kind, ssrc, sequence, now });
         let class = if kind == Kind::Rtcp { Class::Rtcp } else { Class::Rtp };
@@ -45,6 +45,9 @@ impl Calls {
             self.media.wait(flow, frame, now, v.horizon());
             v.hold(frame);
         }
+        if kind == Kind::Rtcp {
+            self.reports(&owners, payload, id.ts);
+        }
         if let Some(p) = packet.filter(|_| self.records) {
             self.measured(flow, &owners, &p, payload, (id, source));
             if !self.media.ended.is_empty() {
@@ -52,6 +55,21 @@ impl Calls {
             }
         }
         owners
+    }
+
+    /// A datagram of RTCP into what its calls' sources say; of SRTCP only the first eight bytes can be read.
+    fn reports(&mut self, owners: &Owners, datagram: &[u8], ts: u64) {
+        let mut damage = None;
+        for call in owners.as_slice() {
+            let Some(c) = self.table.get_mut(*call).filter(|c| !c.claims.iter().any(|k| k.secure)) else { continue };
+            damage = match self.records {
+                true => c.reports.get_or_insert_default().take(datagram, ts),
+                false => rtcp::packets(datagram).find_map(Result::err),
+            };
+        }
+        if let Some(damage) = damage {
+            self.stats.rtcp_damaged[damage as usize] += 1;
+        }
     }
 
     /// An RTP packet into the statistics of its stream.

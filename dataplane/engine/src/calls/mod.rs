@@ -77,6 +77,8 @@ pub struct CallStats {
     pub evicted: [u64; 2],
     /// Payloads that looked like SIP and were none, by reason.
     pub refused: HashMap<&'static str, u64>,
+    /// Datagrams of RTCP that were not read to their end; by [`lc_proto::rtcp::Damage`].
+    pub rtcp_damaged: [u64; 4],
     /// Records of undecided calls that found no place.
     pub records_lost: u64,
 }

@@ -72,7 +72,7 @@ fn stream(c: &Call, ended: &Ended, measure: Measure) -> StreamRecord {
         codec: &name(payload_type),
         no_annexb: codec_of(c, *key, payload_type).is_some_and(|k| k.no_annexb),
         srtp,
-        round_trip: None,
+        round_trip: c.reports.as_ref().and_then(|r| r.round_trip_ms(stream.ssrc)),
     };
     StreamRecord {
         source: stream.more.first.0,
@@ -85,6 +85,7 @@ fn stream(c: &Call, ended: &Ended, measure: Measure) -> StreamRecord {
         srtp,
         latched: from.is_none() && to.is_some(),
         follows: *follows,
+        rtcp: c.reports.as_ref().and_then(|r| r.of(stream.ssrc)).cloned(),
         rating: stream.rate_quality(rated, measure),
         stream: stream.clone(),
     }

@@ -1,4 +1,14 @@
-//! RTCP (RFC 3550 §6.4, told from RTP as RFC 5761 §4 says).
+//! RTCP (RFC 3550 §6.4, told from RTP as RFC 5761 §4 says): packets of a compound, or one alone (RFC 5506).
+
+mod compound;
+mod report;
+mod sdes;
+mod xr;
+
+pub use compound::{packets, Body, Damage};
+pub use report::{Block, SenderInfo};
+pub use sdes::{cnames, MAX_CNAME};
+pub use xr::{Dlrr, VoipMetrics, Xr};
 
 /// Length of the header with the sender's SSRC, bytes.
 pub const HEADER: usize = 8;
