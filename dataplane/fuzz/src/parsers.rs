@@ -1,0 +1,123 @@
+//! Parsers of one piece of bytes.
+
+use std::hint::black_box;
+
+use lc_engine::bpf::{Instruction, Program};
+use lc_proto::sip::{self, NameAddr, Uri};
+use lc_proto::users::{Backend, Patterns};
+use lc_proto::{rtcp, rtp, sdp, websocket};
+use lc_wire::{decode as wire, ip_offset, tcp, udp, LinkType};
+
+/// A frame of the link type that the first byte chooses, down to UDP or TCP.
+pub fn decode(data: &[u8]) {
+    let Some((choice, frame)) = data.split_first() else { return };
+    let link = LinkType::SUPPORTED[usize::from(*choice) % LinkType::SUPPORTED.len()];
+    if let Some((at, _)) = ip_offset(link, frame) {
+        assert!(at <= frame.len());
+    }
+    let Ok(ip) = wire(link, frame) else { return };
+    assert!(ip_offset(link, frame).is_some(), "IP without an offset");
+    assert!(ip.payload.len() <= frame.len());
+    let (udp, tcp) = (udp::parse(ip.payload), tcp::parse(ip.payload));
+    assert!(udp.map_or(0, |u| u.payload.len()) <= ip.payload.len());
+    assert!(tcp.map_or(0, |t| t.payload.len()) <= ip.payload.len());
+}
+
+/// One SIP message; both ways to match agree.
+pub fn sip(data: &[u8]) {
+    assert_eq!(sip::starts(data), sip::parse(data).is_ok());
+    let Ok(m) = sip::parse(data) else { return };
+    assert!(m.head_len <= m.total_len && m.total_len <= data.len());
+    assert_eq!(m.body, &data[m.head_len..m.total_len]);
+    assert!(m.problems.iter().count() < 64);
+    let patterns = ["alice", "+49*", "*x*", "b*@x", "*@biloxi.com"];
+    let [fast, slow] = [Backend::CpuSimd, Backend::Disabled].map(|b| Patterns::compile_for(&patterns, b).unwrap());
+    let one = m.identity_uris().any(|u| slow.matches_uri(u));
+    assert_eq!(fast.matches(&m), one);
+    assert_eq!(slow.matches(&m), one);
+    if let Some(session) = sdp::find(m.content_type, m.body) {
+        assert!(session.media.len() <= sdp::MAX_MEDIA);
+    }
+}
+
+/// A header value with a name and an address, and a URI.
+pub fn name_addr(data: &[u8]) {
+    let inside = |part: &[u8]| assert!(part.len() <= data.len());
+    let (n, _) = NameAddr::parse(data);
+    [n.display, n.uri, n.user, n.host, n.tag, n.params].iter().for_each(|part| inside(part));
+    let u = Uri::new(data);
+    [u.user, u.host].iter().for_each(|part| inside(part));
+    let again = Uri::new(n.uri);
+    assert_eq!((again.user, again.host), (n.user, n.host));
+}
+
+/// A session description: alone, and as a part of a body whose content type is the first line.
+pub fn sdp(data: &[u8]) {
+    let session = sdp::parse(data);
+    assert!(session.media.len() <= sdp::MAX_MEDIA && session.groups.len() <= sdp::MAX_ITEMS);
+    for m in &session.media {
+        assert!(m.formats.len() <= sdp::MAX_ITEMS && m.rtpmap.len() <= sdp::MAX_ITEMS);
+    }
+    let at = data.iter().position(|c| *c == b'\n').unwrap_or(0);
+    black_box(sdp::find(&data[..at], &data[at..]));
+}
+
+/// RTP and RTCP.
+pub fn rtp_rtcp(data: &[u8]) {
+    black_box((rtp::parse(data), rtcp::parse(data)));
+}
+
+/// WebSocket frames, one after the other, and the request for one.
+pub fn websocket(data: &[u8]) {
+    if let Some(len) = websocket::upgrade_len(data) {
+        assert!(len <= data.len());
+    }
+    black_box((websocket::is_upgrade(data), websocket::may_upgrade(data)));
+    let (mut at, mut steps) = (0, 0);
+    while let websocket::Framing::Frame(f) = websocket::frame(&data[at..]) {
+        assert!(f.header_len > 0 && at + f.header_len + f.payload_len <= data.len());
+        let payload = &data[at + f.header_len..at + f.header_len + f.payload_len];
+        let mut twice = payload.to_vec();
+        websocket::unmask(&mut twice, f.mask);
+        websocket::unmask(&mut twice, f.mask);
+        assert_eq!(twice, payload);
+        at += f.header_len + f.payload_len;
+        steps += 1;
+        assert!(steps <= data.len());
+    }
+}
+
+/// Patterns on the lines before an empty one, then URIs: both matchers agree.
+pub fn users(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let (patterns, uris) = text.split_once("\n\n").unwrap_or((&text, "sip:alice@x"));
+    let patterns: Vec<&str> = patterns.lines().take(16).collect();
+    let fast = Patterns::compile_for(&patterns, Backend::CpuSimd);
+    let slow = Patterns::compile_for(&patterns, Backend::Disabled);
+    assert_eq!(fast.is_ok(), slow.is_ok());
+    let (Ok(fast), Ok(slow)) = (fast, slow) else { return };
+    for uri in uris.lines().take(16) {
+        assert_eq!(fast.matches_uri(uri.as_bytes()), slow.matches_uri(uri.as_bytes()), "{patterns:?} {uri:?}");
+    }
+}
+
+/// A BPF program of so many instructions (first byte), run over the rest.
+pub fn bpf(data: &[u8]) {
+    let Some((n, rest)) = data.split_first() else { return };
+    let code: Vec<Instruction> = rest
+        .chunks_exact(8)
+        .take(usize::from(*n))
+        .map(|i| Instruction {
+            code: u16::from_le_bytes([i[0], i[1]]),
+            jt: i[2],
+            jf: i[3],
+            k: u32::from_le_bytes([i[4], i[5], i[6], i[7]]),
+        })
+        .collect();
+    let frame = &rest[code.len() * 8..];
+    if let Ok(program) = Program::new(code) {
+        for wire in [frame.len() as u32, u32::MAX] {
+            assert_eq!(program.matches(frame, wire), program.matches(frame, wire));
+        }
+    }
+}
