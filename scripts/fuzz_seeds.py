@@ -44,7 +44,7 @@ def payload(frame: bytes) -> bytes:
 def of_payload(data: bytes) -> dict[str, bytes]:
     """The seeds that a payload gives."""
     if not START.match(data):
-        return {"rtp_rtcp": data} if data[:1] and data[0] >> 6 == 2 else {"websocket": data}  # noqa: PLR2004
+        return {"rtp_rtcp": data} if data[:1] and data[0] >> 6 == 2 else {"websocket": data}
     found = {"sip": data, "sip_framing": b"\x02" + data[:4] + data + data}
     head, _, body = data.partition(b"\r\n\r\n")
     if body:

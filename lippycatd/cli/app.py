@@ -23,6 +23,8 @@ _MODULES = {
     "debug": "lippycatd.cli.debug",
     "policy": "lippycatd.cli.policy",
     "doctor": "lippycatd.cli.doctor",
+    "calls": "lippycatd.cli.calls",
+    "call": "lippycatd.cli.calls",
 }
 _ANY = {"ignore_unknown_options": True, "allow_extra_args": True}
 

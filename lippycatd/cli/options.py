@@ -77,12 +77,19 @@ def used(arguments: Sequence[str]) -> list[Setting]:
     return list(found.values())
 
 
-def with_options(function: Callable[..., None], arguments: Sequence[str]) -> Callable[..., None]:
+def with_options(
+    function: Callable[..., None],
+    arguments: Sequence[str],
+    *,
+    only: Callable[[Setting], bool] | None = None,
+    extra: Sequence[inspect.Parameter] = (),
+) -> Callable[..., None]:
     """Gives `function(context, config, given)` the options of the sections that `arguments` can need.
 
-    `given` maps the dotted key of every flag that was used to its value.
+    `given` maps the dotted key of every flag that was used to its value. `only` leaves settings out; `extra` are
+    parameters of the command itself, passed on by name.
     """
-    settings = [item for item in used(arguments) if item.option.flags]
+    settings = [item for item in used(arguments) if item.option.flags and (only is None or only(item))]
 
     def command(context: typer.Context, **values: Any) -> None:  # noqa: ANN401  the derived parameters
         config: str | None = values.pop("config", None)
@@ -91,13 +98,13 @@ def with_options(function: Callable[..., None], arguments: Sequence[str]) -> Cal
             value = values.get(item.key.replace(".", "__"))
             if value not in (None, []):
                 given[item.key] = value
-        function(context, config, given)
+        function(context, config, given, **{item.name: values.get(item.name) for item in extra})
 
     context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
     info = typer.Option(
         "--config", help=f"{CONFIG_HELP} (default: {CONFIG_DEFAULT})", metavar="FILE", rich_help_panel=Run.title
     )
-    parameters = [context, _keyword("config", str | None, info), *(_parameter(item) for item in settings)]
+    parameters = [context, _keyword("config", str | None, info), *(_parameter(item) for item in settings), *extra]
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {item.name: item.annotation for item in parameters}
     command.__doc__ = function.__doc__

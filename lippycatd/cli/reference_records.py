@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from lippycatd.model import records
+from lippycatd.sinks.calls import listing
 
 _HEAD = """# Records reference
 
@@ -33,6 +34,16 @@ new version, so read them by name. A full disk ends the file at a whole record (
 a keyed BLAKE2b: the same text gives the same token under the same key (`--pseudonym-key FILE`, else a key of this run
 alone). Addresses, hosts and tags stay, and capture files are never changed.
 """
+_LISTED = """## `listed`
+
+What `lippycat calls` prints, one a call: `--format json` one object a line, `--format csv` the same names, `--sort`
+takes them. `lippycat call CALL-ID --format json` prints one object of the type `ladder`: `call_id title facts[]
+participants[]` and `steps[]`, each with `kind` (`sip` or `media`), `from`, `to`, `label`, `notes[]` (a change of SDP
+begins with `!`), `since_ms`, `message` and the `record` it was drawn from.
+
+| field | meaning |
+|---|---|
+"""
 _SUMMARY = """## `summary`
 
 `in selected filtered held dropped` of the whole line, the same five for each of `sources`, and
@@ -48,7 +59,8 @@ def page() -> str:
     for name, fields in records.FIELDS.items():
         rows = [f"| `{field}` | {records.MEANING[field]} |" for field in fields]
         parts.append("\n".join([f"## `{name}`\n", "| field | meaning |", "|---|---|", *rows, ""]))
-    return "\n".join([*parts, _SUMMARY])
+    listed = _LISTED + "".join(f"| `{field}` | {listing.MEANING[field]} |\n" for field in listing.FIELDS)
+    return "\n".join([*parts, listed, _SUMMARY])
 
 
 def _files() -> str:

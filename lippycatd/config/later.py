@@ -46,8 +46,6 @@ SETTINGS: tuple[Later, ...] = (
 )
 
 COMMANDS: dict[str, str] = {
-    "calls": "lists calls",
-    "call": "shows one call",
     "hunt": "captures at the edge",
     "process": "aggregates what hunters send",
     "watch": "shows calls on the terminal",

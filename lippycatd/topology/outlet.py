@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from lippycatd.model.records import Record
     from lippycatd.sinks.pseudonyms import Pseudonyms
     from lippycatd.sinks.record_files.base import RecordFile
-    from lippycatd.sinks.records import Writer
+
+
+class Printer(Protocol):
+    """What shows records to somebody."""
+
+    def write(self, batch: list[Record]) -> None:
+        """Takes a batch. Raises BrokenPipeError when the reader has gone."""
+
+    def summary(self, record: dict[str, Any]) -> None:
+        """Takes the accounting."""
 
 
 class Outlet:
     """Passes batches on. The file gets every record, also when nobody reads standard output any more."""
 
     def __init__(
-        self, writer: Writer | None = None, file: RecordFile | None = None, pseudonyms: Pseudonyms | None = None
+        self, writer: Printer | None = None, file: RecordFile | None = None, pseudonyms: Pseudonyms | None = None
     ) -> None:
         self._writer, self._file, self._pseudonyms = writer, file, pseudonyms
 

@@ -1,4 +1,4 @@
-"""The fuzz targets, for a few seconds each; LIPPYCAT_FUZZ_SECONDS gives them more. `scripts/fuzz.sh` runs them alone."""
+"""The fuzz targets, a few seconds each; LIPPYCAT_FUZZ_SECONDS gives more. `scripts/fuzz.sh` runs them alone."""
 
 from __future__ import annotations
 

@@ -47,12 +47,27 @@ pub fn ends(d: &Bound<'_, PyDict>, e: &Ends) -> PyResult<()> {
     d.set_item("dport", e.dport)
 }
 
-/// One record; `digits`: whether DTMF digits are shown.
-pub fn told<'py>(py: Python<'py>, told: &Told, names: &[String], digits: bool) -> PyResult<Bound<'py, PyDict>> {
+/// What records hold beside what they always do.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Shown {
+    /// DTMF digits.
+    pub digits: bool,
+    /// `raw`: the bytes of SIP messages.
+    pub bytes: bool,
+}
+
+/// One record.
+pub fn told<'py>(py: Python<'py>, told: &Told, names: &[String], shown: Shown) -> PyResult<Bound<'py, PyDict>> {
     match told {
         Told::Packet(p) => packet(py, p, names),
-        Told::Record(Record::Sip(r)) => message(py, r, names),
-        Told::Record(Record::Stream(r)) => streams::stream(py, r, names, digits),
+        Told::Record(Record::Sip(r)) => {
+            let d = message(py, r, names)?;
+            if shown.bytes {
+                d.set_item("raw", PyBytes::new(py, &r.bytes))?;
+            }
+            Ok(d)
+        }
+        Told::Record(Record::Stream(r)) => streams::stream(py, r, names, shown.digits),
         Told::Record(Record::Call(r)) => call(py, r, names),
     }
 }

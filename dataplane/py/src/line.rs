@@ -32,7 +32,7 @@ type Instructions = Vec<(u16, u8, u8, u32)>;
 #[pyclass(module = "lippycatd._dataplane", frozen)]
 pub struct Line {
     names: Vec<String>,
-    show_dtmf: bool,
+    shown: convert::Shown,
     shared: Arc<Shared>,
     views: Mutex<Vec<View>>,
     /// Whether selectors, and whether filters and sinks can change while it runs.
@@ -154,7 +154,7 @@ impl Line {
     #[new]
     #[pyo3(signature = (*, inputs=vec![], live=vec![], users=vec![], call_ids=vec![], protocols=vec![], voip=false, filters=None,
         matcher="auto", hold_time_ns=10_000_000_000, hold_bytes=64 << 20, loops=1, count=0, startup_delay_ns=0,
-        spin_ns=0, deduplicate=false, files=vec![], vif=None, records=None, show_dtmf=false,
+        spin_ns=0, deduplicate=false, files=vec![], vif=None, records=None, show_dtmf=false, sip_bytes=false,
         jitter_buffer_ns=60_000_000, g711_plc=true))]
     #[allow(clippy::too_many_arguments)] // keyword arguments: one description
     fn new(
@@ -178,6 +178,7 @@ impl Line {
         vif: Option<Py<VifSink>>,
         records: Option<&str>,
         show_dtmf: bool,
+        sip_bytes: bool,
         jitter_buffer_ns: u64,
         g711_plc: bool,
     ) -> PyResult<Self> {
@@ -220,7 +221,8 @@ impl Line {
         let hot = spec.hot();
         let worker = py.detach(|| Worker::new(spec, sinks, Arc::clone(&shared)));
         let (worker, thread) = (Mutex::new(Some(worker)), Mutex::new(None));
-        Ok(Self { names, show_dtmf, shared, views, hot, matcher, voip, worker, thread })
+        let shown = convert::Shown { digits: show_dtmf, bytes: sip_bytes };
+        Ok(Self { names, shown, shared, views, hot, matcher, voip, worker, thread })
     }
 
     /// Changes the running line at one batch boundary: selectors (users, Call-IDs, protocols), programs of the filter,
@@ -319,7 +321,7 @@ impl Line {
         let told = py.detach(|| self.shared.take(max_records, Duration::from_millis(timeout_ms)));
         let list = PyList::empty(py);
         for t in &told {
-            list.append(convert::told(py, t, &self.names, self.show_dtmf)?)?;
+            list.append(convert::told(py, t, &self.names, self.shown)?)?;
         }
         Ok(list)
     }
