@@ -9,10 +9,18 @@ pub struct Ref {
     pub serial: u32,
 }
 
+/// Begins with a cache line: what stands first in a value is read with its serial.
+#[derive(Debug)]
+#[repr(C, align(64))]
+struct Place<T> {
+    serial: u32,
+    value: Option<T>,
+}
+
 /// Places with serials. Iteration is in order of places: deterministic.
 #[derive(Debug)]
 pub struct Slab<T> {
-    places: Vec<Option<(u32, T)>>,
+    places: Vec<Place<T>>,
     free: Vec<u32>,
     serial: u32,
 }
@@ -48,10 +56,10 @@ impl<T> Slab<T> {
         let serial = self.serial;
         self.serial = self.serial.wrapping_add(1);
         let slot = if let Some(slot) = self.free.pop() {
-            self.places[slot as usize] = Some((serial, value));
+            self.places[slot as usize] = Place { serial, value: Some(value) };
             slot
         } else {
-            self.places.push(Some((serial, value)));
+            self.places.push(Place { serial, value: Some(value) });
             (self.places.len() - 1) as u32
         };
         Ref { slot, serial }
@@ -61,33 +69,37 @@ impl<T> Slab<T> {
     #[inline]
     #[must_use]
     pub fn get(&self, at: Ref) -> Option<&T> {
-        match self.places.get(at.slot as usize) {
-            Some(Some((serial, value))) if *serial == at.serial => Some(value),
-            _ => None,
-        }
+        let place = self.places.get(at.slot as usize)?;
+        place.value.as_ref().filter(|_| place.serial == at.serial)
     }
 
     /// The same, to change it.
     #[inline]
     pub fn get_mut(&mut self, at: Ref) -> Option<&mut T> {
-        match self.places.get_mut(at.slot as usize) {
-            Some(Some((serial, value))) if *serial == at.serial => Some(value),
-            _ => None,
-        }
+        let place = self.places.get_mut(at.slot as usize)?;
+        place.value.as_mut().filter(|_| place.serial == at.serial)
     }
 
     /// Takes one out.
     pub fn remove(&mut self, at: Ref) -> Option<T> {
         self.get(at)?;
         self.free.push(at.slot);
-        self.places[at.slot as usize].take().map(|(_, value)| value)
+        self.places[at.slot as usize].value.take()
+    }
+
+    /// What is in a place, with its reference; for tables that keep places alone.
+    #[inline]
+    #[must_use]
+    pub fn place(&self, slot: u32) -> Option<(Ref, &T)> {
+        let place = self.places.get(slot as usize)?;
+        Some((Ref { slot, serial: place.serial }, place.value.as_ref()?))
     }
 
     /// All that are in, by place.
     pub fn iter(&self) -> impl Iterator<Item = (Ref, &T)> {
         self.places.iter().enumerate().filter_map(|(slot, place)| {
-            let (serial, value) = place.as_ref()?;
-            Some((Ref { slot: u32::try_from(slot).ok()?, serial: *serial }, value))
+            let value = place.value.as_ref()?;
+            Some((Ref { slot: u32::try_from(slot).ok()?, serial: place.serial }, value))
         })
     }
 }

@@ -1,5 +1,6 @@
 //! Which call claims an endpoint, and since when it does no longer.
 
+use super::flows::FlowState;
 use super::{End, Media, MAX_ENDS, SECOND};
 use crate::slab::Ref;
 
@@ -65,8 +66,8 @@ impl Media {
             .filter(|c| (c.had_media || now.saturating_sub(c.since) > SHARE) && !self.share(c.call, mine, at))
             .map(|c| c.call)
             .collect();
+        self.changed(at);
         let e = self.ends.get_mut(at)?;
-        e.version = e.version.wrapping_add(1);
         e.claims.iter_mut().filter(|c| drained.contains(&c.call)).for_each(|c| c.active = false);
         if let Some(c) = e.claims.iter_mut().find(|c| c.call == call) {
             let named = how != How::ImpliedRtcp || c.how == How::ImpliedRtcp || !c.active;
@@ -80,6 +81,17 @@ impl Media {
         Some(at)
     }
 
+    /// An endpoint's claims change: its flows are told.
+    fn changed(&mut self, at: Ref) {
+        let Some(e) = self.ends.get_mut(at) else { return };
+        e.version = e.version.wrapping_add(1);
+        for flow in &e.flows {
+            if let Some(f) = self.flows.get_mut(*flow) {
+                f.state = FlowState::Stale;
+            }
+        }
+    }
+
     /// Whether `call` actively claims one of `mine` other than `but`.
     pub(super) fn share(&self, call: Ref, mine: &[Ref], but: Ref) -> bool {
         mine.iter()
@@ -90,16 +102,16 @@ impl Media {
 
     /// From now on the claim takes only streams that are already its own.
     pub fn drain(&mut self, at: Ref, call: Ref) {
+        self.changed(at);
         if let Some(e) = self.ends.get_mut(at) {
-            e.version = e.version.wrapping_add(1);
             e.claims.iter_mut().filter(|c| c.call == call).for_each(|c| c.active = false);
         }
     }
 
     /// The claim ends.
     pub fn unclaim(&mut self, at: Ref, call: Ref) {
+        self.changed(at);
         if let Some(e) = self.ends.get_mut(at) {
-            e.version = e.version.wrapping_add(1);
             e.claims.retain(|c| c.call != call);
             self.tidy(at);
         }
@@ -108,8 +120,8 @@ impl Media {
     /// Ends a claim that only the RTP port implies.
     pub fn unclaim_implied(&mut self, end: End, call: Ref) {
         if let Some(at) = self.by_end.get(&end).copied() {
+            self.changed(at);
             if let Some(e) = self.ends.get_mut(at) {
-                e.version = e.version.wrapping_add(1);
                 e.claims.retain(|c| c.call != call || c.how != How::ImpliedRtcp);
             }
             self.tidy(at);

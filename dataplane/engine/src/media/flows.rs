@@ -1,5 +1,7 @@
 //! Flows: one direction between two endpoints each, found by its key, forgotten when it is quiet.
 
+use std::hash::BuildHasher;
+
 use super::{FlowKey, Kind, Media, Owners, MAX_FLOWS, SECOND};
 use crate::frames::{FrameNo, Waiting};
 use crate::slab::Ref;
@@ -15,29 +17,45 @@ const MAX_FLOWS_OF_END: usize = 64;
 /// Flows looked at to find one to forget at the limit.
 const MAX_LOOKS: usize = 16;
 
-/// One direction between two endpoints with what was learned of it. What every packet touches stands first, on one
-/// cache line.
+/// One direction between two endpoints with what was learned of it. What every packet touches stands first, on two
+/// cache lines.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Flow {
-    pub(super) ends: [Ref; 2],
-    pub(super) versions: [u32; 2],
+    /// Its endpoints.
+    pub key: FlowKey,
     pub(super) last: u64,
     pub(super) ssrcs: [u32; 4],
+    /// Calls it belongs to.
+    pub owners: Owners,
     pub(super) last_sequence: u16,
     pub(super) kind: Kind,
-    pub(super) draining: bool,
+    pub(super) state: FlowState,
+    pub(super) waiting: Option<Box<Waiting>>,
+    pub(super) ends: [Ref; 2],
+    pub(super) versions: [u32; 2],
     pub(super) next_ssrc: u8,
     /// Counts what may have changed the meaning of payload types.
     pub(super) epoch: u8,
-    /// Calls it belongs to.
-    pub owners: Owners,
-    /// Its endpoints.
-    pub key: FlowKey,
-    pub(super) waiting: Option<Box<Waiting>>,
+    /// An endpoint dropped it from its list.
+    pub(super) untold: bool,
     /// Statistics of its streams.
     pub streams: Vec<Stream>,
     pub(super) last_stream: usize,
+}
+
+/// Whether a flow's owners are known to be as the claims of its endpoints say.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(super) enum FlowState {
+    /// A claim changed since: they are to be found again.
+    Stale,
+    /// They are.
+    Current,
+    /// They were; an endpoint has too many flows to tell this one when its claims change.
+    Untold,
+    /// An owner's claim drains: each packet is judged.
+    Draining,
 }
 
 /// Frames that found their owner late.
@@ -59,9 +77,16 @@ impl Media {
     /// The flow of a packet (made when it is new; `None` at the limit).
     #[inline]
     pub fn flow(&mut self, key: FlowKey, now: u64) -> Option<Ref> {
-        if let Some(at) = self.by_flow.get(&key) {
-            return Some(*at);
+        let hash = self.hasher.hash_one(key);
+        let found = self.by_flow.find(hash, |slot| self.flows.place(*slot).is_some_and(|(_, f)| f.key == key));
+        if let Some((at, _)) = found.and_then(|slot| self.flows.place(*slot)) {
+            return Some(at);
         }
+        self.begin(key, hash, now)
+    }
+
+    #[cold]
+    fn begin(&mut self, key: FlowKey, hash: u64, now: u64) -> Option<Ref> {
         if self.flows.len() >= MAX_FLOWS {
             self.evicted.flows += 1;
             self.evict()?;
@@ -70,20 +95,23 @@ impl Media {
         let at = self.flows.insert(Flow {
             key,
             ends,
-            versions: [u32::MAX; 2],
+            versions: [0; 2],
             kind: Kind::Rtp,
-            draining: false,
+            state: FlowState::Stale,
             owners: Owners::default(),
             last: now,
             last_sequence: 0,
             ssrcs: [0; 4],
             next_ssrc: 0,
             epoch: 0,
+            untold: false,
             waiting: None,
             streams: Vec::new(),
             last_stream: 0,
         });
-        self.by_flow.insert(key, at);
+        let (flows, hasher) = (&self.flows, &self.hasher);
+        let rehash = |slot: &u32| flows.place(*slot).map_or(0, |(_, f)| hasher.hash_one(f.key));
+        self.by_flow.insert_unique(hash, at.slot, rehash);
         if self.order.len() > 2 * self.flows.len() + 64 {
             let flows = &self.flows;
             self.order.retain(|(flow, _)| flows.get(*flow).is_some());
@@ -91,11 +119,13 @@ impl Media {
         self.order.push_back((at, now));
         for end in ends {
             if let Some(e) = self.ends.get_mut(end) {
-                if e.flows.len() >= MAX_FLOWS_OF_END {
-                    e.flows.remove(0);
-                }
+                let untold = (e.flows.len() >= MAX_FLOWS_OF_END).then(|| e.flows.remove(0));
                 e.flows.push(at);
                 e.links += 1;
+                if let Some(f) = untold.and_then(|f| self.flows.get_mut(f)) {
+                    f.untold = true;
+                    f.state = FlowState::Stale;
+                }
             }
         }
         Some(at)
@@ -139,7 +169,7 @@ impl Media {
             let Some(f) = self.flows.get_mut(at).filter(|_| !owners.is_empty()) else { continue };
             let mut waiting = f.waiting.take().unwrap_or_default();
             let frames = waiting.take().collect();
-            (f.owners, f.versions) = (owners, [u32::MAX; 2]);
+            (f.owners, f.state) = (owners, FlowState::Stale);
             let ends = f.ends;
             self.carried(ends, owners);
             out.push(Adopted { flow: at, kind, owners, frames, forgotten: waiting.forgotten });
@@ -156,7 +186,7 @@ impl Media {
                     self.end_streams(flow);
                     if let Some(f) = self.flows.get_mut(flow) {
                         f.owners = f.owners.as_slice().iter().filter(|c| **c != call).copied().collect();
-                        f.versions = [u32::MAX; 2];
+                        f.state = FlowState::Stale;
                     }
                 }
             }
@@ -179,8 +209,11 @@ impl Media {
 
     pub(super) fn remove(&mut self, at: Ref) -> Vec<FrameNo> {
         self.end_streams(at);
+        let Some(f) = self.flows.get(at) else { return Vec::new() };
+        if let Ok(entry) = self.by_flow.find_entry(self.hasher.hash_one(f.key), |slot| *slot == at.slot) {
+            entry.remove();
+        }
         let Some(mut f) = self.flows.remove(at) else { return Vec::new() };
-        self.by_flow.remove(&f.key);
         for end in f.ends {
             if let Some(e) = self.ends.get_mut(end) {
                 e.flows.retain(|r| *r != at);

@@ -15,7 +15,7 @@ mod tests;
 
 use std::collections::VecDeque;
 
-use hashbrown::HashMap;
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
 use crate::frames::FrameNo;
 use crate::slab::{Ref, Slab};
@@ -54,7 +54,9 @@ pub struct Media {
     ends: Slab<Endpoint>,
     by_end: HashMap<End, Ref>,
     flows: Slab<Flow>,
-    by_flow: HashMap<FlowKey, Ref>,
+    /// Places of the flows, by their keys.
+    by_flow: HashTable<u32>,
+    hasher: DefaultHashBuilder,
     /// Each flow with its last packet's time when it was put here.
     order: VecDeque<(Ref, u64)>,
     streams: usize,

@@ -1,6 +1,7 @@
 //! Whose packet it is.
 
 use super::claims::{Claim, How};
+use super::flows::FlowState;
 use super::{FlowKey, Kind, Media, SECOND};
 use crate::slab::Ref;
 
@@ -70,17 +71,31 @@ impl Media {
     /// Whose packet it is; the flow remembers it.
     #[inline]
     pub fn packet(&mut self, at: Ref, seen: Seen) -> Owners {
+        let Some(f) = self.flows.get_mut(at) else { return Owners::default() };
+        if f.state == FlowState::Current && f.kind == seen.kind && f.ssrcs.contains(&seen.ssrc) {
+            (f.last, f.last_sequence) = (seen.now, seen.sequence);
+            return f.owners;
+        }
+        self.judge(at, seen)
+    }
+
+    /// Whose packet it is where the flow alone does not say it.
+    #[cold]
+    fn judge(&mut self, at: Ref, seen: Seen) -> Owners {
         let Some(f) = self.flows.get(at) else { return Owners::default() };
         let versions = f.ends.map(|e| self.ends.get(e).map_or(0, |e| e.version));
-        let known = f.ssrcs.contains(&seen.ssrc);
-        let owners = if f.versions == versions && f.kind == seen.kind && !f.draining && known {
+        let current = match f.state {
+            FlowState::Current => true,
+            FlowState::Untold => f.versions == versions,
+            FlowState::Stale | FlowState::Draining => false,
+        };
+        let owners = if current && f.kind == seen.kind && f.ssrcs.contains(&seen.ssrc) {
             f.owners
         } else {
             self.resolve(at, seen, versions)
         };
         if let Some(f) = self.flows.get_mut(at) {
-            f.last = seen.now;
-            f.last_sequence = seen.sequence;
+            (f.last, f.last_sequence) = (seen.now, seen.sequence);
             if !f.ssrcs.contains(&seen.ssrc) {
                 f.ssrcs[usize::from(f.next_ssrc)] = seen.ssrc;
                 f.next_ssrc = (f.next_ssrc + 1) % 4;
@@ -89,7 +104,7 @@ impl Media {
         owners
     }
 
-    pub(super) fn resolve(&mut self, at: Ref, seen: Seen, versions: [u32; 2]) -> Owners {
+    fn resolve(&mut self, at: Ref, seen: Seen, versions: [u32; 2]) -> Owners {
         let Some(f) = self.flows.get(at) else { return Owners::default() };
         let rtcp = seen.kind == Kind::Rtcp;
         let active = self.active(f.ends, rtcp);
@@ -110,7 +125,12 @@ impl Media {
                 f.ssrcs = [seen.ssrc; 4];
             }
             f.epoch = f.epoch.wrapping_add(1);
-            (f.owners, f.versions, f.kind, f.draining) = (owners, versions, seen.kind, keeps);
+            (f.owners, f.versions, f.kind) = (owners, versions, seen.kind);
+            f.state = match (keeps, f.untold) {
+                (true, _) => FlowState::Draining,
+                (false, true) => FlowState::Untold,
+                (false, false) => FlowState::Current,
+            };
         }
         owners
     }

@@ -1,5 +1,6 @@
 //! RTP streams of the flows, for their statistics.
 
+use super::flows::FlowState;
 use super::{FlowKey, Media, Owners, MAX_STREAMS};
 use crate::slab::Ref;
 use crate::stream::{Arrival, Stream};
@@ -51,7 +52,12 @@ impl Media {
                 }
             }
         }
-        Some(Counted { key: f.key, epoch: f.epoch, draining: f.draining, stream: &mut f.streams[f.last_stream] })
+        Some(Counted {
+            key: f.key,
+            epoch: f.epoch,
+            draining: f.state == FlowState::Draining,
+            stream: &mut f.streams[f.last_stream],
+        })
     }
 
     pub(super) fn end_streams(&mut self, at: Ref) {
