@@ -5,6 +5,8 @@ use crate::frames::{Bitmap, FrameNo};
 
 /// Receives decisions about frames. A frame nobody holds and nobody selected is filtered.
 pub trait Verdicts {
+    /// Whether undecided frames are to be remembered: all decisions stand already where they are not.
+    const WAITS: bool = true;
     /// The frame belongs to something selected.
     fn select(&mut self, frame: FrameNo);
     /// One more undecided owner has the frame in its list.
@@ -44,6 +46,7 @@ impl Verdicts for Marks {
 pub struct Decided;
 
 impl Verdicts for Decided {
+    const WAITS: bool = false;
     fn select(&mut self, _: FrameNo) {}
     fn hold(&mut self, _: FrameNo) {}
     fn release(&mut self, _: FrameNo) {}

@@ -188,7 +188,7 @@ impl Calls {
 
     /// A frame belongs to a call.
     #[inline]
-    pub fn give(&mut self, v: &mut impl Verdicts, frame: FrameNo, call: Ref, class: Class, now: u64) {
+    pub fn give<V: Verdicts>(&mut self, v: &mut V, frame: FrameNo, call: Ref, class: Class, now: u64) {
         let Some(c) = self.table.get_mut(call) else { return };
         c.packets += 1;
         c.last = now;
@@ -197,7 +197,7 @@ impl Calls {
         }
         if c.selected {
             v.select(frame);
-        } else {
+        } else if V::WAITS {
             c.waiting.push(frame, now, v.horizon());
             v.hold(frame);
         }
