@@ -31,12 +31,19 @@ FIELDS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "call": (
         *_EVERY,
-        *("call_id", "from_user", "to_user", "state", "start", "ring", "answer", "end", "pdd_ms", "final"),
+        *("call_id", "from_user", "to_user", "src", "sport", "dst", "dport", "transport", "trunk", "state", "start"),
+        *("ring", "answer", "end", "pdd_ms", "srd_ms", "setup_ms", "duration_ms", "final", "cause", "hung_up_by"),
+        *("challenged", "dialogs", "holds", "transferred_to_uri", "replaces_call_id", "messages", "retransmissions"),
         *("streams", "packets"),
+    ),
+    "transaction": (
+        *_EVERY,
+        *("method", "call_id", "from_user", "to_user", "src", "sport", "dst", "dport", "transport", "trunk", "state"),
+        *("start", "end", "response_ms", "final", "retransmissions"),
     ),
 }
 # Which types a line gives: plain packets, or what `sniff voip` follows.
-TYPES: Final[dict[Kind, tuple[str, ...]]] = {"packet": ("packet",), "voip": ("sip", "stream", "call")}
+TYPES: Final[dict[Kind, tuple[str, ...]]] = {"packet": ("packet",), "voip": ("sip", "stream", "call", "transaction")}
 
 # The version of the fields in files: it grows when a field changes its meaning or goes; a new field is no new version.
 SCHEMA_VERSION: Final = 1
@@ -69,7 +76,7 @@ def columns(kind: Kind) -> tuple[str, ...]:
 
 # What the fields mean, for the reference page; a field means the same in every record.
 MEANING: Final[dict[str, str]] = {
-    "type": "`packet`, `sip`, `stream`, `call` or `summary`",
+    "type": "`packet`, `sip`, `stream`, `call`, `transaction` or `summary`",
     "ts": "time of the capture in decimal seconds since 1970, as text with nine digits, so that nothing is rounded",
     "source": "name of the input",
     "frame": "number of the frame in its source, from 1; of several frames the last one, of a stream or call the first",
@@ -105,8 +112,8 @@ MEANING: Final[dict[str, str]] = {
     "ssrc": "SSRC in hexadecimal",
     "payload_type": "RTP payload type of most of the media packets",
     "codec": "codec as the receiver's SDP names it, or by the static payload types of RFC 3551; null where nobody says",
-    "start": "time of the first packet, or of the first INVITE",
-    "end": "time of the last packet, or of the call's end",
+    "start": "time of a stream's first packet, of a call's first INVITE (or what was seen of it first), of a request",
+    "end": "time of a stream's last packet, of a call's BYE or refusal, of a final response",
     "packets": "RTP packets of a stream; frames of a call",
     "bytes": "bytes of the RTP packets, headers included",
     "expected": "packets expected by sequence numbers (RFC 3550, A.3)",
@@ -152,9 +159,28 @@ MEANING: Final[dict[str, str]] = {
     "and the highest (percent), `cumulative_lost`, `remote_jitter_ms` and the highest, round trips between the capture "
     "and the receiver (`rtt_ms` the last, `min_rtt_ms`, `max_rtt_ms`), `sender_reports` and the last one's "
     "`sent_packets`, `cname`, `goodbye`, and `xr`, the VoIP metrics of RFC 3611",
-    "state": "how the call stood at its end",
-    "ring": "time of the first 18x",
+    "state": "how a call stood at its end: `trying`, `ringing`, `early`, `answered`, `on_hold` where the input ended "
+    "before; `transferred`, `ended`, `failed`, `cancelled` (487, or CANCEL and nothing after it), `expired` (no final "
+    "answer for 300 s, no refresh and no packet for 32 s after the session's interval, or no packet for an hour). "
+    "How a transaction ended: `completed` (2xx), `failed`, `challenged` (401, 407), `timeout` (no final answer for 32 "
+    "s), `pending` where the input ended before",
+    "ring": "time of the first 18x (of the last INVITE, where credentials made it come again)",
     "answer": "time of the first 2xx",
+    "trunk": "the first of `voip.trunks` that fits, else `other`",
+    "srd_ms": "session request delay (RFC 6076, 4.3): the INVITE (the last one after 401 or 407) to its first response "
+    "but 100, in ms",
+    "setup_ms": "the INVITE (the last one after 401 or 407) to its 2xx, in ms",
+    "duration_ms": "the 2xx to the BYE, in ms",
+    "cause": "cause of Q.850, where a Reason header (RFC 3326) of BYE, CANCEL or the refusal says it",
+    "hung_up_by": "who sent the BYE: `caller` or `callee`",
+    "challenged": "whether a 401 or 407 came",
+    "dialogs": "dialogs of the call, early ones too: more than one where it forked",
+    "holds": "how often one side held the other",
+    "transferred_to_uri": "whom a REFER names that was accepted",
+    "replaces_call_id": "Call-ID of the call that this one replaces (RFC 3891)",
+    "messages": "SIP messages",
+    "retransmissions": "messages that had come before",
+    "response_ms": "the request to the final response, in ms",
     "pdd_ms": "post-dial delay: the INVITE (the last one after 401 or 407) to the first 18x, by their first bytes, ms",
     "final": "final status of the INVITE",
     "streams": "SSRCs of the call's streams",

@@ -95,4 +95,13 @@ def call(record: dict[str, Any], clock: Clock) -> str:
     return printable(f"{line} | {record.get('packets', 0)} packets")
 
 
-LINES = {"packet": packet, "sip": sip, "stream": stream, "call": call}
+def transaction(record: dict[str, Any], clock: Clock) -> str:
+    """One transaction at its end."""
+    users = f"{record.get('from_user') or '-'} {_ARROW} {record.get('to_user') or '-'}"
+    final = f" ({record['final']})" if record.get("final") else ""
+    took = f" | {record['response_ms']:.3f} ms" if record.get("response_ms") is not None else ""
+    line = f"{clock.show(record['ts'])} {_sides(record)}: {record.get('method')} {users} | {record.get('state')}{final}"
+    return printable(f"{line}{took} | call {record.get('call_id') or '-'}")
+
+
+LINES = {"packet": packet, "sip": sip, "stream": stream, "call": call, "transaction": transaction}

@@ -286,7 +286,16 @@ def test_the_file_holds_what_standard_output_shows(lippycat, root, tmp_path, end
     path = tmp_path / f"r.{ending}"
     capture = root / "captures/demo.pcap"
     done = lippycat(
-        "sniff", "voip", "-r", capture, "--records", path, "--record-types", "call,stream,sip", "--format", "json"
+        "sniff",
+        "voip",
+        "-r",
+        capture,
+        "--records",
+        path,
+        "--record-types",
+        "call,stream,transaction,sip",
+        "--format",
+        "json",
     )
     assert done.returncode == 0, done.stderr
     *told, summary = [json.loads(line) for line in done.stdout.splitlines()]

@@ -7,6 +7,7 @@ use crate::reports::Source;
 use crate::stream::codecs::Unrated;
 use crate::stream::rating::Rating;
 use crate::stream::{Stream, Type};
+use crate::transactions::Transaction;
 
 /// How a SIP message travelled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -107,18 +108,59 @@ pub struct CallRecord {
     pub from_user: Box<[u8]>,
     /// User part of To.
     pub to_user: Box<[u8]>,
+    /// Addresses of its first message.
+    pub ends: Ends,
+    /// How that travelled.
+    pub transport: Transport,
+    /// Name of its trunk.
+    pub trunk: Box<str>,
     /// How it stood.
     pub state: &'static str,
     /// First INVITE, first 18x, 2xx, end: capture times, ns.
     pub times: [Option<u64>; 4],
     /// INVITE (the last one after 401 or 407) to the first 18x, ns.
     pub pdd: Option<u64>,
+    /// INVITE to the first response but 100, ns.
+    pub srd: Option<u64>,
+    /// INVITE to the 2xx, ns.
+    pub setup: Option<u64>,
+    /// 2xx to the BYE, ns.
+    pub duration: Option<u64>,
     /// Final status of the INVITE.
     pub status: Option<u16>,
+    /// Cause of Q.850.
+    pub cause: Option<u8>,
+    /// Who sent the BYE.
+    pub hung_up_by: Option<&'static str>,
+    /// Whether a 401 or 407 came.
+    pub challenged: bool,
+    /// Dialogs, early ones too.
+    pub dialogs: u16,
+    /// How often one side held the other.
+    pub holds: u16,
+    /// Whom a REFER named; empty: nobody.
+    pub transferred_to: Box<[u8]>,
+    /// Call-ID of the call it replaces; empty: none.
+    pub replaces: Box<[u8]>,
+    /// SIP messages.
+    pub messages: u32,
+    /// Those of them that had come before.
+    pub retransmissions: u32,
     /// SSRCs of its streams.
     pub streams: Vec<u32>,
     /// Frames of the call.
     pub packets: u64,
+}
+
+/// One transaction at its end.
+#[derive(Clone, Debug)]
+pub struct TransactionRecord {
+    /// Call-ID.
+    pub call_id: Box<[u8]>,
+    /// Name of its trunk.
+    pub trunk: Box<str>,
+    /// All else.
+    pub transaction: Transaction,
 }
 
 impl Record {
@@ -131,6 +173,7 @@ impl Record {
                 stream.call_id.as_ref().map_or(0, |id| id.len()) + std::mem::size_of::<StreamRecord>() + 256
             }
             Self::Call(call) => call.call_id.len() + std::mem::size_of::<CallRecord>(),
+            Self::Transaction(t) => t.call_id.len() + std::mem::size_of::<TransactionRecord>(),
         };
         std::mem::size_of::<SipRecord>() + more
     }
@@ -145,4 +188,6 @@ pub enum Record {
     Stream(Box<StreamRecord>),
     /// A call's end.
     Call(Box<CallRecord>),
+    /// A transaction's end.
+    Transaction(Box<TransactionRecord>),
 }

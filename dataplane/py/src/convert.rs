@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use lc_engine::record::{CallRecord, Ends, Record, SipRecord};
+use lc_engine::record::{CallRecord, Ends, Record, SipRecord, TransactionRecord};
+use lc_engine::state::State;
 use lc_proto::sdp;
 use lc_proto::sip::{self, StartLine};
 use pyo3::prelude::*;
@@ -69,6 +70,7 @@ pub fn told<'py>(py: Python<'py>, told: &Told, names: &[String], shown: Shown) -
         }
         Told::Record(Record::Stream(r)) => streams::stream(py, r, names, shown.digits),
         Told::Record(Record::Call(r)) => call(py, r, names),
+        Told::Record(Record::Transaction(r)) => transaction(py, r, names),
     }
 }
 
@@ -148,14 +150,48 @@ fn call<'py>(py: Python<'py>, r: &CallRecord, names: &[String]) -> PyResult<Boun
     d.set_item("call_id", text(&r.call_id))?;
     d.set_item("from_user", some(&r.from_user))?;
     d.set_item("to_user", some(&r.to_user))?;
+    ends(&d, &r.ends)?;
+    d.set_item("transport", r.transport.as_str())?;
+    d.set_item("trunk", &*r.trunk)?;
     d.set_item("state", r.state)?;
     for (name, time) in ["start", "ring", "answer", "end"].iter().zip(r.times) {
         d.set_item(name, time.map(seconds))?;
     }
-    d.set_item("pdd_ms", r.pdd.map(ns_to_ms))?;
+    for (name, time) in [("pdd", r.pdd), ("srd", r.srd), ("setup", r.setup), ("duration", r.duration)] {
+        d.set_item(format!("{name}_ms"), time.map(ns_to_ms))?;
+    }
     d.set_item("final", r.status)?;
+    d.set_item("cause", r.cause)?;
+    d.set_item("hung_up_by", r.hung_up_by)?;
+    d.set_item("challenged", r.challenged)?;
+    d.set_item("dialogs", r.dialogs)?;
+    d.set_item("holds", r.holds)?;
+    d.set_item("transferred_to_uri", some(&r.transferred_to))?;
+    d.set_item("replaces_call_id", some(&r.replaces))?;
+    d.set_item("messages", r.messages)?;
+    d.set_item("retransmissions", r.retransmissions)?;
     d.set_item("streams", r.streams.iter().map(|s| format!("0x{s:08x}")).collect::<Vec<_>>())?;
     d.set_item("packets", r.packets)?;
+    Ok(d)
+}
+
+fn transaction<'py>(py: Python<'py>, r: &TransactionRecord, names: &[String]) -> PyResult<Bound<'py, PyDict>> {
+    let t = &r.transaction;
+    let at = t.end.get().or(t.start.get()).unwrap_or(0);
+    let d = head(py, "transaction", at, names.get(usize::from(t.first.0)), t.first.1)?;
+    d.set_item("method", text(&t.method))?;
+    d.set_item("call_id", text(&r.call_id))?;
+    d.set_item("from_user", some(&t.users[0]))?;
+    d.set_item("to_user", some(&t.users[1]))?;
+    ends(&d, &t.ends)?;
+    d.set_item("transport", t.transport.as_str())?;
+    d.set_item("trunk", &*r.trunk)?;
+    d.set_item("state", t.outcome.as_str())?;
+    d.set_item("start", t.start.get().map(seconds))?;
+    d.set_item("end", t.end.get().map(seconds))?;
+    d.set_item("response_ms", t.response().map(ns_to_ms))?;
+    d.set_item("final", (t.status != 0).then_some(t.status))?;
+    d.set_item("retransmissions", t.retransmissions)?;
     Ok(d)
 }
 
@@ -220,7 +256,7 @@ pub fn follow(py: Python<'_>, d: &Bound<'_, PyDict>, f: &Follow) -> PyResult<()>
     let calls = PyDict::new(py);
     calls.set_item("active", f.tables[0])?;
     let total = PyDict::new(py);
-    for (state, n) in lc_engine::call::State::ALL.iter().zip(f.calls.ended) {
+    for (state, n) in State::ALL.iter().zip(f.calls.ended).skip(1) {
         total.set_item(state.as_str(), n)?;
     }
     calls.set_item("total", total)?;

@@ -4,9 +4,10 @@ use std::cmp::Reverse;
 
 use super::tell::call_record;
 use super::Calls;
-use crate::call::State;
 use crate::record::Record;
+use crate::session::{Changed, Overdue};
 use crate::slab::Ref;
+use crate::state::State;
 use crate::verdict::Verdicts;
 
 impl Calls {
@@ -28,14 +29,20 @@ impl Calls {
     /// Packet time moved on: calls end, idle flows are forgotten.
     pub fn tick(&mut self, v: &mut impl Verdicts, now: u64) {
         while let Some(call) = self.due(now) {
+            self.transactions_due(call, now);
             let Some(c) = self.table.get_mut(call) else { continue };
-            if c.bye.is_some() && c.state == State::Answered {
-                c.hung_up(now);
-                self.timers.extend(c.sooner().map(|deadline| Reverse((deadline, call.slot, call.serial))));
-                self.drain(call);
-            } else {
-                self.stats.evicted[1] += u64::from(!matches!(c.state, State::Ended | State::Failed | State::Cancelled));
+            let was = c.session.is_active();
+            let overdue = if c.leaves() <= now { c.session.overdue(now) } else { Overdue::Stays };
+            if overdue == Overdue::Leaves {
+                self.stats.evicted[1] += u64::from(was || c.session.state() == State::Transaction);
+                self.changed(call, was, Changed::default());
                 self.end(v, call);
+                continue;
+            }
+            self.timers.extend(c.sooner().map(|deadline| Reverse((deadline, call.slot, call.serial))));
+            if overdue == Overdue::HungUp {
+                self.changed(call, was, Changed { over: true, ..Changed::default() });
+                self.drain(call);
             }
         }
         for frame in self.media.sweep(now) {
@@ -50,14 +57,16 @@ impl Calls {
         let claims: Vec<Ref> = c.claims.iter().map(|k| k.at).collect();
         self.media.leave(call, &claims);
         self.streams(v);
+        self.transactions_end(call);
+        self.leaves(call);
         let Some(mut c) = self.table.remove(call) else { return };
         self.by_id.remove(&c.id);
         self.name_bytes -= c.names();
         self.record_bytes -= c.records.iter().map(Record::weight).sum::<usize>();
-        self.stats.ended[c.state as usize] += 1;
+        self.stats.ended[c.session.state() as usize] += 1;
         if c.selected {
-            if self.records && c.state != State::Transaction {
-                self.out.push(Record::Call(Box::new(call_record(&c))));
+            if self.records && c.session.state() != State::Transaction {
+                self.out.push(Record::Call(Box::new(call_record(&c, self.trunks.name(c.trunk)))));
             }
         } else {
             for frame in c.waiting.take() {

@@ -4,7 +4,6 @@ use lc_proto::{rtcp, rtp};
 
 use super::profile::{clock_of, clock_of_codec, codec_of};
 use super::Calls;
-use crate::call::State;
 use crate::defrag::FrameId;
 use crate::frames::FrameNo;
 use crate::media::{FlowKey, Kind, Owners, Seen};
@@ -96,7 +95,7 @@ impl Calls {
             stream.learn(p.payload_type, counted.epoch, clock);
         }
         stream.arrive(a, *measure);
-        if counted.draining && owners.as_slice().iter().filter_map(|c| table.get(*c)).all(|c| c.state == State::Ended) {
+        if counted.draining && owners.as_slice().iter().filter_map(|c| table.get(*c)).all(|c| c.session.has_hung_up()) {
             stream.more.after_end += 1;
         }
     }

@@ -13,6 +13,8 @@ use crate::offers::{self, print, Said};
 use crate::record::Record;
 use crate::select::Class;
 use crate::slab::Ref;
+use crate::state::Now;
+use crate::transactions::Seen;
 use crate::verdict::Verdicts;
 
 /// Call-IDs and users of all calls, bytes.
@@ -54,10 +56,10 @@ impl Calls {
             }
             return if named { Owner::Selected } else { Owner::None };
         }
-        let (now, sent) = (at.now, at.frames.first().map_or(at.now, |f| f.ts));
+        let times = Now { sent: at.frames.first().map_or(at.now, |f| f.ts), line: at.now };
         let call = self.find(&m, at, v);
         let Some(c) = self.table.get_mut(call) else { return Owner::None };
-        c.last = now;
+        c.last = at.now;
         let start = match m.start {
             StartLine::Request { method, .. } => method,
             StartLine::Response { reason, .. } => reason,
@@ -65,10 +67,16 @@ impl Calls {
         let cseq = m.cseq.unwrap_or(0).to_be_bytes();
         let status = status_of(&m).to_be_bytes();
         let again = c.again(print(&[start, &status, &cseq, m.cseq_method, m.branch, m.from.tag, m.to.tag]));
-        let over = c.message(&m, again, sent);
+        let was = c.session.is_active();
+        let changed = c.session.message(&m, again, times);
+        let first = (at.source, at.frames.first().map_or(0, |f| f.number));
+        let seen = Seen { first, ends: at.ends, transport: at.transport, now: times, again };
+        let moved = c.transactions.message(&m, seen);
         self.timers.extend(c.sooner().map(|deadline| Reverse((deadline, call.slot, call.serial))));
         self.decide(v, call, &m);
-        self.offers(v, call, &m, at, over);
+        self.offers(v, call, &m, at, changed.over);
+        self.changed(call, was, changed);
+        self.moved(call, moved);
         if self.records && self.selection.admits(Class::Sip) {
             self.tell(call, Record::Sip(Box::new(record(bytes, at, again))));
         }
@@ -96,7 +104,9 @@ impl Calls {
             self.end(v, call);
         }
         let first = (at.source, at.frames.first().map_or(0, |f| f.number));
-        let call = self.table.insert(Call::new(m, first, at.now));
+        let mut new = Call::new(m, first, (at.ends, at.transport), at.now);
+        new.trunk = self.trunks.of(m, &at.ends);
+        let call = self.table.insert(new);
         self.by_id.insert(m.call_id.into(), call);
         if let Some(c) = self.table.get_mut(call) {
             self.name_bytes += c.names();
@@ -136,6 +146,7 @@ impl Calls {
         }
         if let Some(session) = sdp::find(m.content_type, m.body) {
             if status_of(m) < 300 {
+                c.session.described(m, &session);
                 let said = Said::new(call, at.context, at.now, m, &session);
                 claimed = offers::apply(&mut self.media, c, &said);
             }

@@ -1,5 +1,6 @@
 //! The call table: messages in, frames to their calls, decisions out.
 
+mod counting;
 mod ends;
 mod media;
 mod messages;
@@ -16,11 +17,14 @@ use lc_wire::Context;
 use crate::call::Call;
 use crate::defrag::FrameId;
 use crate::frames::{Bitmap, FrameNo};
+use crate::kpi::Kpi;
 use crate::media::Media;
 use crate::record::{Ends, Record, Transport};
 use crate::select::{Class, Selection};
 use crate::slab::{Ref, Slab};
+use crate::state::State;
 use crate::stream::Measure;
+use crate::trunks::Trunks;
 use crate::verdict::Verdicts;
 
 /// Calls at once.
@@ -72,7 +76,7 @@ pub struct CallStats {
     /// Messages by method or status.
     pub messages: HashMap<(bool, u16, Box<[u8]>), u64>,
     /// Calls by the state they ended in; [`State::ALL`].
-    pub ended: [u64; 8],
+    pub ended: [u64; State::ALL.len()],
     /// Calls evicted for the limit, calls forgotten for their age.
     pub evicted: [u64; 2],
     /// Payloads that looked like SIP and were none, by reason.
@@ -103,6 +107,10 @@ pub struct Calls {
     pub measure: Measure,
     /// Counters.
     pub stats: CallStats,
+    /// What trunks are judged by.
+    pub kpi: Kpi,
+    /// The trunks.
+    trunks: Trunks,
     limit: usize,
     record_bytes: usize,
     name_bytes: usize,
@@ -125,6 +133,8 @@ impl Calls {
             fresh: Vec::new(),
             measure: Measure::default(),
             stats: CallStats::default(),
+            kpi: Kpi::default(),
+            trunks: Trunks::default(),
             limit: MAX_CALLS,
             record_bytes: 0,
             name_bytes: 0,
@@ -135,6 +145,18 @@ impl Calls {
     #[must_use]
     pub fn limited(self, limit: usize) -> Self {
         Self { limit: limit.max(1), ..self }
+    }
+
+    /// The same with trunks told apart.
+    #[must_use]
+    pub fn trunked(self, trunks: Trunks) -> Self {
+        Self { kpi: Kpi::new(trunks.len()), trunks, ..self }
+    }
+
+    /// The trunks.
+    #[must_use]
+    pub fn trunks(&self) -> &Trunks {
+        &self.trunks
     }
 
     /// The selectors.

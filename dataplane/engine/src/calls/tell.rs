@@ -6,7 +6,9 @@ use crate::call::Call;
 use crate::media::{Ended, FlowKey};
 use crate::record::{CallRecord, Ends, Record, SipRecord, StreamRecord};
 use crate::select::Class;
+use crate::session::By;
 use crate::slab::Ref;
+use crate::state::Time;
 use crate::stream::rating::Rated;
 use crate::stream::Measure;
 use crate::verdict::Verdicts;
@@ -44,6 +46,7 @@ impl Calls {
                     c.ssrcs.push(ended.stream.ssrc);
                 }
                 let record = stream(c, &ended, measure);
+                self.stream_ended(*owner, &record);
                 self.tell(*owner, Record::Stream(Box::new(record)));
             }
         }
@@ -95,17 +98,33 @@ fn ends(key: FlowKey) -> Ends {
     Ends { src: key.src, sport: key.sport, dst: key.dst, dport: key.dport }
 }
 
-pub(super) fn call_record(c: &Call) -> CallRecord {
+pub(super) fn call_record(c: &Call, trunk: &str) -> CallRecord {
+    let s = &c.session;
     CallRecord {
         source: c.first.0,
         frame: c.first.1,
         call_id: c.id.clone(),
         from_user: c.users[0].clone(),
         to_user: c.users[1].clone(),
-        state: c.state.as_str(),
-        times: c.times,
-        pdd: c.pdd(),
-        status: c.status,
+        ends: c.ends,
+        transport: c.transport,
+        trunk: trunk.into(),
+        state: s.state().as_str(),
+        times: [s.start, s.ring, s.answer, s.end].map(Time::get),
+        pdd: s.pdd(),
+        srd: s.srd(),
+        setup: s.setup(),
+        duration: s.duration(),
+        status: s.status(),
+        cause: s.cause(),
+        hung_up_by: s.hung_up_by().map(By::as_str),
+        challenged: s.challenged,
+        dialogs: s.dialogs(),
+        holds: s.holds(),
+        transferred_to: s.transferred_to().into(),
+        replaces: s.replaces().into(),
+        messages: s.messages,
+        retransmissions: s.retransmissions,
         streams: c.ssrcs.clone(),
         packets: c.packets,
     }

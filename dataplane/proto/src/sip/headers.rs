@@ -15,6 +15,10 @@ pub(crate) enum Name {
     UserAgent,
     /// P-Asserted-Identity, P-Preferred-Identity, Remote-Party-ID, Diversion, History-Info.
     Identity,
+    Reason,
+    ReferTo,
+    Replaces,
+    SessionExpires,
     Other,
 }
 
@@ -30,16 +34,22 @@ impl Name {
             (1, b'v') => (true, Self::Via),
             (1, b'l') => (true, Self::ContentLength),
             (1, b'c') => (true, Self::ContentType),
+            (1, b'r') => (true, Self::ReferTo),
+            (1, b'x') => (true, Self::SessionExpires),
             (2, b't') => (is(name, b"To"), Self::To),
             (3, b'v') => (is(name, b"Via"), Self::Via),
             (4, b'f') => (is(name, b"From"), Self::From),
             (4, b'c') => (is(name, b"CSeq"), Self::CSeq),
+            (6, b'r') => (is(name, b"Reason"), Self::Reason),
             (7, b'c') => (is(name, b"Call-ID"), Self::CallId),
+            (8, b'r') if is(name, b"Replaces") => (true, Self::Replaces),
+            (8, b'r') => (is(name, b"Refer-To"), Self::ReferTo),
             (9, b'd') => (is(name, b"Diversion"), Self::Identity),
             (10, b'u') => (is(name, b"User-Agent"), Self::UserAgent),
             (12, b'c') => (is(name, b"Content-Type"), Self::ContentType),
             (12, b'h') => (is(name, b"History-Info"), Self::Identity),
             (14, b'c') => (is(name, b"Content-Length"), Self::ContentLength),
+            (15, b's') => (is(name, b"Session-Expires"), Self::SessionExpires),
             (15, b'r') => (is(name, b"Remote-Party-ID"), Self::Identity),
             (19, b'p') => (is(name, b"P-Asserted-Identity"), Self::Identity),
             (20, b'p') => (is(name, b"P-Preferred-Identity"), Self::Identity),
@@ -158,11 +168,21 @@ mod tests {
 
     #[test]
     fn names_long_short_and_in_any_case() {
-        let (v, f) = read(b"CALL-id: a\r\ni:b\r\nFrom \t: c\r\nSubject: x\r\nr: refer\r\nX-From: y\r\n\r\nbody");
+        let (v, f) = read(b"CALL-id: a\r\ni:b\r\nFrom \t: c\r\nSubject: x\r\nq: unknown\r\nX-From: y\r\n\r\nbody");
         let known: Vec<_> = v.into_iter().filter(|(n, _)| *n != Name::Other).collect();
         assert_eq!(known, [(Name::CallId, &b"a"[..]), (Name::CallId, b"b"), (Name::From, b"c")]);
         assert!(f.terminated && !f.bare_lf);
         assert_eq!(&f.b[f.pos..], b"body");
+    }
+
+    #[test]
+    fn names_of_extensions() {
+        let (v, _) = read(
+            b"r: a\r\nREFER-TO: b\r\nreplaces: c\r\nReason: d\r\nx: 90\r\nsession-Expires: 90\r\nReferTo1: e\r\n\r\n",
+        );
+        let names: Vec<_> = v.into_iter().map(|(n, _)| n).collect();
+        let (refer, timer) = (Name::ReferTo, Name::SessionExpires);
+        assert_eq!(names, [refer, refer, Name::Replaces, Name::Reason, timer, timer, Name::Other]);
     }
 
     #[test]

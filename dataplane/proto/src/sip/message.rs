@@ -40,10 +40,25 @@ pub struct Message<'a> {
     pub total_len: usize,
     /// What is wrong with it.
     pub problems: Problems,
+    /// Headers of extensions.
+    pub more_headers: Extensions<'a>,
     identities: [&'a [u8]; IDENTITIES],
     identity_count: usize,
     /// Header lines from the first identity that found no room.
     more: &'a [u8],
+}
+
+/// Headers of extensions that tell what becomes of a call; each the first of its kind, empty when there is none.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Extensions<'a> {
+    /// Reason (RFC 3326).
+    pub reason: &'a [u8],
+    /// Refer-To (RFC 3515).
+    pub refer_to: &'a [u8],
+    /// Replaces (RFC 3891).
+    pub replaces: &'a [u8],
+    /// Session-Expires (RFC 4028).
+    pub session_expires: &'a [u8],
 }
 
 /// Reads one message from the start of a datagram, or from the bytes that [`super::frame`] cut out of a stream.
@@ -98,6 +113,7 @@ impl<'a> Message<'a> {
                 }
                 all
             },
+            more_headers: Extensions::default(),
             identities: [b""; IDENTITIES],
             identity_count: 0,
             more: b"",
@@ -152,6 +168,10 @@ impl<'a> Message<'a> {
             Name::UserAgent if self.user_agent.is_empty() => self.user_agent = f.value,
             Name::ContentType | Name::UserAgent => {}
             Name::Identity => self.identity(b, f),
+            Name::Reason => keep(&mut self.more_headers.reason, f.value),
+            Name::ReferTo => keep(&mut self.more_headers.refer_to, f.value),
+            Name::Replaces => keep(&mut self.more_headers.replaces, f.value),
+            Name::SessionExpires => keep(&mut self.more_headers.session_expires, f.value),
         }
     }
 
@@ -232,6 +252,13 @@ impl<'a> Message<'a> {
     /// Whether it has other identities than Request-URI, From and To.
     pub(crate) fn has_other_identities(&self) -> bool {
         self.identity_count > 0
+    }
+}
+
+/// The first header of its kind.
+fn keep<'a>(place: &mut &'a [u8], value: &'a [u8]) {
+    if place.is_empty() {
+        *place = value;
     }
 }
 
