@@ -25,6 +25,8 @@ _MODULES = {
     "doctor": "lippycatd.cli.doctor",
     "calls": "lippycatd.cli.calls",
     "call": "lippycatd.cli.calls",
+    "reload": "lippycatd.cli.control",
+    "status": "lippycatd.cli.control",
 }
 _ANY = {"ignore_unknown_options": True, "allow_extra_args": True}
 
@@ -71,8 +73,8 @@ def build(arguments: Sequence[str]) -> typer.Typer:
     )
     app.callback()(_root)
     names = [path[0]] if path and path[0] in _MODULES else list(_MODULES)
-    for name in names:
-        importlib.import_module(_MODULES[name]).register(app, arguments)
+    for module in dict.fromkeys(_MODULES[name] for name in names):
+        importlib.import_module(module).register(app, arguments)
     refuse_later(app, later.COMMANDS)
     return app
 

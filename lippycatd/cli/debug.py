@@ -62,17 +62,17 @@ def _hash_password() -> None:
     typer.echo(access.hash_password(password))
 
 
-class _UnixConnection(http.client.HTTPConnection):
+class UnixConnection(http.client.HTTPConnection):
     """HTTP over a Unix socket."""
 
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=_TIMEOUT)
+    def __init__(self, path: str, timeout: float = _TIMEOUT) -> None:
+        super().__init__("localhost", timeout=timeout)
         self._path = path
 
     def connect(self) -> None:
         """Connects to the socket instead of an address."""
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(_TIMEOUT)
+        self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
 
 
@@ -87,7 +87,7 @@ def fetch(url: str, unix: str | None) -> str:
         raise UsageError(f"--url: {url!r} is not http://ADDRESS:PORT/metrics")
     where = unix or url
     path = (parts.path or "/metrics") + (f"?{parts.query}" if parts.query else "")
-    connection = _UnixConnection(unix) if unix else http.client.HTTPConnection(parts.hostname, port, timeout=_TIMEOUT)
+    connection = UnixConnection(unix) if unix else http.client.HTTPConnection(parts.hostname, port, timeout=_TIMEOUT)
     try:
         connection.request("GET", path)
         answer = connection.getresponse()

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from lippycatd.cli import settings
 from lippycatd.cli.options import with_options
 from lippycatd.config import SETTINGS
+from lippycatd.topology import settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

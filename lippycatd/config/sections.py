@@ -274,7 +274,6 @@ class Output(Section):
             ("-C",),
             unit="size",
             needs="output.write_file",
-            hot=True,
         ),
     ] = 0
     rotate_seconds: Annotated[
@@ -285,7 +284,6 @@ class Output(Section):
             ("-G",),
             unit="seconds",
             needs="output.write_file",
-            hot=True,
         ),
     ] = 0
     rotate_count: Annotated[
@@ -297,7 +295,6 @@ class Output(Section):
             ("-W",),
             unit="files",
             needs="output.write_file",
-            hot=True,
         ),
     ] = 0
     format: Annotated[

@@ -135,6 +135,12 @@ FAMILIES: tuple[Family, ...] = (
     Family(_GAUGE, "reassembly_bytes", "Bytes that wait for a gap to close", (), _one("reassembly", "bytes")),
     Family(_GAUGE, "queue_depth", "Entries that wait in a queue", ("queue",), _named("queues")),
     Family(_GAUGE, "worker_busy_ratio", "Share of a processor in use", ("worker",), _named("workers")),
+    Family(_COUNTER, "worker_iterations", "Signs of life of a worker", ("worker",), _named("iterations")),
+    Family(_COUNTER, "config_reloads", "Reloads of the configuration", ("result",), _named("config_reloads")),
+    Family(_GAUGE, "config_loaded_timestamp_seconds", "When it was loaded", (), _one("config_loaded")),
+    Family(_GAUGE, "ready", "Whether it does its work", (), _one("ready")),
+    Family(_GAUGE, "degraded", "Whether it goes on without something", (), _one("degraded")),
+    Family(_COUNTER, "reports_left_out", "Repeated reports that were left out", (), _one("reports_left_out")),
     Family(_COUNTER, "decode_refusals", "Frames that a layer refused", ("layer", "reason"), _pairs("refusals")),
     Family(_COUNTER, "hold_missed_packets", "Expired packets whose call was selected later", (), _one("hold_missed")),
     Family(

@@ -25,6 +25,11 @@ class Identity:
     drop: bool
 
 
+def current() -> Identity:
+    """The user the process is already, who drops to nobody."""
+    return Identity(str(os.geteuid()), os.geteuid(), os.getegid(), os.environ.get("HOME", "/"), drop=False)
+
+
 def choose(named: str) -> Identity:
     """`named` where given, else the user behind sudo, else `lippycat`, else `nobody`; without root: who it is already.
 

@@ -26,7 +26,8 @@ def create(flag: str, name: str, path: str, access: int = os.O_WRONLY) -> int:
     try:
         try:
             fd = os.open(path, flags | os.O_EXCL, MODE)
-            os.fchmod(fd, MODE)
+            if stat.S_IMODE(os.fstat(fd).st_mode) != MODE:
+                os.fchmod(fd, MODE)
         except FileExistsError:
             fd = os.open(path, flags, MODE)
     except (FileNotFoundError, NotADirectoryError):

@@ -60,20 +60,40 @@ class Device:
 
     def sink(self, section: VifSection, *, blocking: bool = True) -> _dataplane.VifSink:
         """The core's sink on this device; its thread starts with it, so it is made after the lock."""
-        from lippycatd import _dataplane  # noqa: PLC0415  loaded once it is known to be used
+        return sink(section, self.vif.fd, blocking=blocking)  # a duplicate; ours keeps the interface until `close`
 
-        return _dataplane.VifSink(
-            name=self.vif.name,
-            fd=self.vif.fd,  # the core works on a duplicate; ours keeps the interface until `close`
-            kind=self.vif.kind,
-            mtu=self.vif.mtu,
-            buffer_size=section.buffer_size,
-            replay_timing=section.replay_timing,
-            replay_speed=section.replay_speed,
-            rate_limit=section.rate_limit,
-            rate_burst=section.rate_burst,
-            blocking=blocking,
-        )
+
+def sink(section: VifSection, fd: int | None, *, blocking: bool = True) -> _dataplane.VifSink:
+    """The core's sink on a device as the section describes it, or on none as yet."""
+    from lippycatd import _dataplane  # noqa: PLC0415  loaded once it is known to be used
+
+    return _dataplane.VifSink(
+        name=section.name,
+        fd=fd,
+        kind=section.type,
+        mtu=section.mtu,
+        buffer_size=section.buffer_size,
+        replay_timing=section.replay_timing,
+        replay_speed=section.replay_speed,
+        rate_limit=section.rate_limit,
+        rate_burst=section.rate_burst,
+        blocking=blocking,
+    )
+
+
+def request(section: VifSection) -> privileged.VifRequest:
+    """What the helper is asked for. Raises PrivilegeError where it cannot be asked."""
+    if sys.platform != "linux":
+        raise PrivilegeError(f"--virtual-interface: needs Linux, and this is {sys.platform}; write a file with -w")
+    from lippycatd import privileged  # noqa: PLC0415  needs lippycat_helper, which only Linux has
+
+    return privileged.VifRequest(
+        name=section.name,
+        netns=section.netns,
+        kind=section.type,
+        mtu=section.mtu,
+        txqueuelen=section.txqueuelen,
+    )
 
 
 def create(section: VifSection) -> Device:
@@ -81,23 +101,41 @@ def create(section: VifSection) -> Device:
 
     The helper's service is asked where it is running; else root executes a helper for exactly this interface.
     """
-    if sys.platform != "linux":
-        raise PrivilegeError(f"--virtual-interface: needs Linux, and this is {sys.platform}; write a file with -w")
+    asked = request(section)
     from lippycatd import privileged  # noqa: PLC0415  needs lippycat_helper, which only Linux has
 
-    request = privileged.VifRequest(
-        name=section.name,
-        netns=section.netns,
-        kind=section.type,
-        mtu=section.mtu,
-        txqueuelen=section.txqueuelen,
-    )
-    helper = privileged.acquire(request)
+    helper = privileged.acquire(asked)
     try:
         return Device(helper.create(), helper)
     except BaseException:
         helper.close()
         raise
+
+
+def connect(section: VifSection) -> Device:
+    """Asks the helper's service, and nobody else, for the interface. Raises PrivilegeError with one line."""
+    from lippycatd import privileged  # noqa: PLC0415  needs lippycat_helper, which only Linux has
+
+    helper = privileged.connect(request(section))
+    try:
+        return Device(helper.create(), helper)
+    except BaseException:
+        helper.close()
+        raise
+
+
+def adopt(device: Device, section: VifSection) -> Device:
+    """The same device with a helper that has come back. Raises PrivilegeError with one line."""
+    from lippycatd import privileged  # noqa: PLC0415  needs lippycat_helper, which only Linux has
+
+    helper = privileged.connect(request(section))
+    try:
+        getattr(helper, "adopt")(device.vif)  # noqa: B009
+    except BaseException:
+        helper.close()
+        raise
+    device.helper.close()
+    return Device(device.vif, helper)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ def open_all(plan: Plan, runs_as: Identity) -> Opened:
     check_users(plan)
     inputs = pcap_file.open_inputs(plan.inputs, runs_as)
     pcap_file.check_loops(inputs, config.run.loop)
-    opened = Opened(plan, inputs, bpf.compile_filter(config.capture.filter))
+    opened = Opened(plan, inputs, compile_filter(config))
     if plan.interfaces:
         opened.wire = af_packet.open_wire(config.capture, 1, opened.notes.append)
     try:
@@ -87,16 +87,23 @@ def _open_outputs(opened: Opened, runs_as: Identity) -> None:
         opened.pseudonyms = pseudonyms.load(config.output.pseudonym_key, runs_as)
     if plan.record_file is not None:
         opened.records = record_files.open_target(plan.record_file, runs_as, fds)
-    if config.metrics.listen:
-        opened.pages = prepare_pages(config)
 
 
 def confine(opened: Opened, runs_as: Identity) -> None:
     """Drops privileges and locks the sandbox; after this nothing is imported and nothing new is opened."""
+    opened.report = sandbox.enter("capture", runs_as, write=writable(opened))
+    settle(opened, runs_as)
+
+
+def writable(opened: Opened) -> list[str]:
+    """Directories and files that are written by name after the lock."""
     rotates = opened.file is not None and opened.file.target.rotates
     directories = [opened.file.directory] if opened.file is not None and rotates else []
-    files = opened.records.paths if opened.records is not None else ()
-    opened.report = sandbox.enter("capture", runs_as, write=[*directories, *files])
+    return [*directories, *(opened.records.paths if opened.records is not None else ())]
+
+
+def settle(opened: Opened, runs_as: Identity) -> None:
+    """After the drop: what is written by name can be written. Raises NotPossible."""
     if opened.records is not None:
         opened.records.settle()
     if opened.file is not None:
@@ -108,6 +115,8 @@ def line(opened: Opened, *, sip_bytes: bool = False) -> _dataplane.Line:
     plan, config = opened.plan, opened.plan.config
     live = opened.wire.inputs() if opened.wire else []
     sink = opened.device.sink(config.virtual_interface, blocking=not live) if opened.device else None
+    if sink is None and plan.vif and plan.lasting:
+        sink = vif.sink(config.virtual_interface, None, blocking=not live)
     try:
         return _dataplane.Line(
             inputs=[(item.name, item.fd) for item in opened.inputs],
@@ -157,7 +166,20 @@ def check_users(plan: Plan) -> None:
     try:
         _dataplane.check_patterns(list(plan.config.voip.sip_users))
     except ValueError as error:
-        raise ConfigError(f"--sipuser: {error}") from None
+        origin = plan.config.origins["voip.sip_users"]
+        where = f"{origin}: voip.sip_users" if origin.kind == "file" else origin
+        raise ConfigError(f"{where}: {error}") from None
+
+
+def compile_filter(config: Config) -> dict[int, bpf.Program] | None:
+    """The programs of the filter; ConfigError says where it stands."""
+    try:
+        return bpf.compile_filter(config.capture.filter)
+    except ConfigError as error:
+        origin = config.origins["capture.filter"]
+        if origin.kind != "file":
+            raise
+        raise ConfigError(f"{origin}: capture.filter: {error}") from None
 
 
 @dataclasses.dataclass(slots=True)

@@ -30,6 +30,8 @@ def run(config: Config, runs_as: Identity, *, voip: bool) -> int:
     log = report.configure(config.logging)
     with Stop() as stop:
         opened = build.open_all(plan, runs_as)
+        if config.metrics.listen:
+            opened.pages = build.prepare_pages(config)
         with contextlib.ExitStack() as cleanup:
             cleanup.callback(build.close, opened)
             preload.everything(plan)

@@ -31,6 +31,7 @@ class Plan:
     matcher: str
     write: pcap.Target | None
     startup_delay: int
+    lasting: bool = False  # goes on without its interface, and gets it later
 
     @property
     def vif(self) -> bool:
@@ -40,7 +41,7 @@ class Plan:
     @property
     def only_vif(self) -> bool:
         """Whether the virtual interface is the only output that does something."""
-        return self.vif and self.write is None and self.record_file is None and not self.prints
+        return self.vif and not self.lasting and self.write is None and self.record_file is None and not self.prints
 
 
 def plan(config: Config, *, voip: bool) -> Plan:

@@ -42,16 +42,24 @@ def everything(plan: Plan) -> None:
     if plan.records == "packet":
         from lippycatd.sinks import dissect  # noqa: F401, PLC0415  the writer asks for it
     if plan.config.metrics.listen:
-        _metrics()
+        metrics()
 
 
-def _metrics() -> None:
+def reload() -> None:
+    """Loads what reading a configuration again needs."""
+    from lippycatd.config import pipelines  # noqa: PLC0415  only the daemon reads it again
+
+    pipelines.read("a: [b]\nlogging: {level: x}\n", "rehearsal", complain=lambda _: None)
+    pipelines.read("{", "rehearsal", complain=lambda _: None)
+
+
+def metrics() -> None:
     """Loads the exporter and renders a page once."""
     import encodings.idna  # noqa: F401, PLC0415  socket and http ask for it by name
     import stringprep  # noqa: F401, PLC0415  encodings.idna asks for it by name
 
     from prometheus_client import generate_latest  # noqa: PLC0415  only needed for the page
 
-    from lippycatd.observe import metrics  # noqa: PLC0415
+    from lippycatd.observe.metrics import registry  # noqa: PLC0415
 
-    generate_latest(metrics.registry(lambda: {**_NOTHING, "sinks": {}}, ""))
+    generate_latest(registry(lambda: {**_NOTHING, "sinks": {}}, ""))

@@ -59,23 +59,31 @@ class Runner:
         """
         self._stop.running()
         due = time.monotonic_ns() + stats_interval
-        self._line.start()
-        self._bars.start()
+        self.start()
         try:
-            while self._step():
+            while self.step(_POLL_MS) is not None:
                 if stats_interval and time.monotonic_ns() >= due:
                     due += stats_interval
                     self._log.info("totals", **accounting.totals(self._stats()))
         finally:
-            self._bars.stop()
-            self.outlet.close()
-        self._told_by_outlet()
+            self.end()
         return self._stats()
 
-    def _step(self) -> bool:
-        """One poll; False at the end."""
+    def start(self) -> None:
+        """Starts the line."""
+        self._line.start()
+        self._bars.start()
+
+    def end(self) -> None:
+        """After the last step, however it came to that."""
+        self._bars.stop()
+        self.outlet.close()
+        self._told_by_outlet()
+
+    def step(self, timeout_ms: int) -> int | None:
+        """One poll, which waits so long for a record: how many came; None at the end."""
         over = self._line.finished()
-        batch = self._line.poll(_BATCH, 0 if over else _POLL_MS)
+        batch = self._line.poll(_BATCH, 0 if over else timeout_ms)
         if not self.outlet.write(batch):
             self._stop.wanted = True  # a reader that has gone ends the run as a signal does
         self._told_by_outlet()
@@ -85,7 +93,7 @@ class Runner:
         if self._stop.wanted and not self._told:
             self._told = True
             self._line.stop()
-        return bool(batch) or not over
+        return len(batch) if batch or not over else None
 
     def _told_by_outlet(self) -> None:
         """A file of records that has stopped."""

@@ -307,6 +307,11 @@ impl Line {
         Ok(())
     }
 
+    /// Asks to read nothing more and to write what was taken; `stop` ends that early.
+    fn drain(&self) {
+        self.shared.drain();
+    }
+
     /// Asks to end: what is on its way is accounted for.
     fn stop(&self) {
         self.shared.stop.set();

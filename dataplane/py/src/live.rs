@@ -46,7 +46,7 @@ impl Worker {
             }
             let n = self.burst(&mut live, followed.as_mut(), batch);
             batch = if n == batch { (batch * 2).min(*BATCH.end()) } else { (batch / 2).max(*BATCH.start()) };
-            if ending.is_none() && self.shared.stop.is_set() {
+            if ending.is_none() && (self.shared.stop.is_set() || self.shared.drains()) {
                 live.look();
                 ending = Some(Instant::now() + DRAIN);
             }

@@ -51,7 +51,7 @@ impl Out {
 
     /// Whether the end was asked for, or `--count` is reached.
     pub fn ends(&self) -> bool {
-        self.left == Some(0) || self.shared.stop.is_set()
+        self.left == Some(0) || self.shared.stop.is_set() || self.shared.drains()
     }
 
     /// Publishes all counters; sinks hand on what they gathered, files keep their block.

@@ -226,7 +226,7 @@ impl Worker {
             if self.spec.inputs.ready(Duration::from_millis(50)) {
                 return true;
             }
-            if self.shared.mailbox.waits() {
+            if self.shared.mailbox.waits() || self.shared.drains() {
                 return false;
             }
         }

@@ -120,6 +120,7 @@ pub struct Shared {
     records_lost: AtomicU64,
     /// Sources whose interface was deleted.
     deaf: Mutex<Vec<u16>>,
+    drains: AtomicBool,
     progress: [AtomicU64; 4],
 }
 
@@ -213,6 +214,17 @@ impl Shared {
         self.finished.store(true, Ordering::Release);
         drop(lock(&self.records));
         self.changed.notify_all();
+    }
+
+    /// Asks to read nothing more, and to write what was taken.
+    pub fn drain(&self) {
+        self.drains.store(true, Ordering::Release);
+    }
+
+    /// Whether that was asked.
+    #[inline]
+    pub fn drains(&self) -> bool {
+        self.drains.load(Ordering::Acquire)
     }
 
     /// Whether the worker has ended.
