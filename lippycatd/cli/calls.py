@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lippycatd.cli import settings
 from lippycatd.cli.options import with_options
 from lippycatd.errors import UsageError
+from lippycatd.topology import settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
