@@ -7,15 +7,19 @@ imports the wire for layouts and codes.
 
     wire         messages, operation codes, statuses, names (shared with the daemon)
     policy       who may have what; nothing is permitted by default
+    policy_file  reading it
     privileges   what this process holds, and giving up the rest for good
     marker       which namespace of /run/netns a run of lippycat made
     namespace    creating, entering, identifying a network namespace
     boot         the moment with CAP_SYS_ADMIN
     keeper       removes the namespace that a run made
-    tap          making and preparing a device
-    operations   role tap: the table of what can be asked
+    tap          making, preparing and recognising a device
+    rules        packet filter rules: a device is deaf, a capture socket mute
     filters      the program that is locked onto a capture socket
     capture      making confined capture sockets
+    operations   what the roles share
+    devices      role tap: the table of what can be asked
     capturing    role capture: the table of what can be asked
+    manager      systemd: sockets it passes, descriptors it keeps, what it is told
     server       sockets and connections
 """

@@ -12,27 +12,39 @@ from typing import TYPE_CHECKING
 from lippycat_helper import wire
 from lippycat_helper.boot import boot, boot_capture
 from lippycat_helper.capturing import Capturing
-from lippycat_helper.operations import Helper
-from lippycat_helper.policy import one_device, read, these_interfaces
-from lippycat_helper.report import HelperError, say
+from lippycat_helper.devices import Devices
+from lippycat_helper.manager import Manager
+from lippycat_helper.policy import one_device, these_interfaces
+from lippycat_helper.policy_file import read
+from lippycat_helper.report import HelperError, PlaceGoneError, say
 from lippycat_helper.server import Service, greet, listening, refuse, serve_one
 from lippycat_helper.wire import Kind
 
 if TYPE_CHECKING:
     from lippycat_helper.boot import Lease
+    from lippycat_helper.policy import Policy
     from lippycat_helper.server import Role
 
-_NOT_POSSIBLE = 3
+_NOT_POSSIBLE, _PLACE_GONE = 3, 4
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve until the end. 0: ended as told; 2: wrong usage; 3: not possible here."""
+    """Serve until the end.
+
+    0: ended as told; 2: wrong usage; 3: not possible here; 4: the namespace's name leads
+    elsewhere, so a new helper must serve the new one.
+    """
     options = _options().parse_args(arguments)
     try:
-        if options.fd is None:
-            _service(options.policy, options.role)
+        if options.check:
+            read(options.policy, options.netns)
+        elif options.fd is None:
+            _service(options)
         else:
             _command_line(options)
+    except PlaceGoneError as error:
+        say(str(error))
+        return _PLACE_GONE
     except HelperError as error:
         say(str(error))
         return _NOT_POSSIBLE
@@ -53,10 +65,11 @@ def _options() -> argparse.ArgumentParser:
         "--role", choices=["tap", "capture"], default="tap",
         help="make devices, or open sockets for live capture (default %(default)s)",
     )  # fmt: skip
+    parser.add_argument("--check", action="store_true", help="read the policy, say what is wrong with it, and end")
+    parser.add_argument("--netns", default="", help="the namespace to serve, instead of the policy's")
     run = parser.add_argument_group("as lippycat executes it")
     run.add_argument("--fd", type=int, help="the inherited socket to serve")
     tap = parser.add_argument_group("for one device (role tap)")
-    tap.add_argument("--netns", default="", help="namespace, empty: the current one")
     tap.add_argument("--name", default="", help="the device's name")
     tap.add_argument("--type", choices=["tap", "tun"], default="tap")
     tap.add_argument("--mtu", type=int, default=wire.MTU_MAX, help="bytes")
@@ -97,23 +110,34 @@ def _for_the_parent(options: argparse.Namespace) -> tuple[Role, Lease | None]:
         options.netns, options.name, Kind[options.type.upper()],
         options.mtu, options.txqueuelen,
     )  # fmt: skip
-    helper = Helper(policy, boot(options.netns, temporary=True), keeps=False)
-    return helper, helper.place.lease
+    devices = Devices(policy, boot(options.netns, temporary=True), keeps=False)
+    return devices, devices.place.lease
 
 
-def _service(path: str, role: str) -> None:
-    policy = read(path)
-    capture = role == "capture"
-    with listening(policy.capture_socket if capture else policy.socket, policy.group) as listener:
-        served: Role
-        if capture:
-            served, place = Capturing(policy, boot_capture()), "the current namespace"
-        else:
-            served = Helper(policy, boot(policy.netns, temporary=False), keeps=True)
-            place = policy.netns or "the current namespace"
-        say(f"serving {path} in {place} (role {role})")
-        Service(served, listener).run()
-        served.close()
+def _service(options: argparse.Namespace) -> None:
+    path, capture = options.policy, options.role == "capture"
+
+    def reread() -> Policy:
+        return read(path, options.netns)
+
+    policy = reread()
+    manager = Manager.found()
+    where = policy.capture_socket if capture else policy.socket
+    with listening(manager.listener(), where, policy.group) as listener:
+        role = _role(policy, manager, capture=capture)
+        say(f"serving {path} in {role.place.netns or 'the current namespace'} (role {options.role})")
+        try:
+            Service(role, listener, reread, manager).run()
+        finally:
+            role.close()
+
+
+def _role(policy: Policy, manager: Manager, *, capture: bool) -> Devices | Capturing:
+    if capture:
+        return Capturing(policy, boot_capture())
+    devices = Devices(policy, boot(policy.netns, temporary=False), keeps=True, manager=manager)
+    devices.restore()
+    return devices
 
 
 if __name__ == "__main__":

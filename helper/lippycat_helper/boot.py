@@ -40,6 +40,16 @@ class Place:
     inode: int
     lease: Lease | None
 
+    def current(self) -> bool:
+        """Say whether the namespace's name still leads here."""
+        if not self.netns:
+            return True
+        try:
+            info = os.stat(namespace.path(self.netns))
+        except OSError:
+            return False
+        return (info.st_dev, info.st_ino) == (self.dev, self.inode)
+
 
 def boot(netns: str, *, temporary: bool) -> Place:
     """Enter the namespace, then drop everything but CAP_NET_ADMIN.

@@ -33,13 +33,13 @@ if TYPE_CHECKING:
 
 # linux/if_packet.h
 _SOL_PACKET = 263
-_ADD_MEMBERSHIP, _RX_RING, _VERSION, _TIMESTAMP, _FANOUT = 1, 5, 10, 17, 18
+_ADD_MEMBERSHIP, _DROP_MEMBERSHIP, _RX_RING, _VERSION, _TIMESTAMP, _FANOUT = 1, 2, 5, 10, 17, 18
 _V3, _PROMISC, _UNIQUE_ID = 2, 1, 0x2000
 _MEMBERSHIP = struct.Struct("=iHH8s")
 _RING = struct.Struct("=7I")
 # asm-generic/socket.h, linux/if_ether.h, linux/sockios.h, linux/net_tstamp.h
 _ATTACH_FILTER, _LOCK_FILTER = 26, 44
-_ETH_P_ALL = 3
+_ETH_P_ALL, _ETH_P_NOBODYS = 3, 0x88B5  # the second is IEEE's for experiments
 _SIOCGIFHWADDR, _SIOCGHWTSTAMP = 0x8927, 0x89B1
 _RAW_HARDWARE = 1 << 6
 _IFREQ = struct.Struct("=16sH14x8x")
@@ -63,6 +63,22 @@ class Sockets:
     hardware: bool = False
     sockets: list[socket.socket] = field(default_factory=list)
     pins: list[mmap.mmap] = field(default_factory=list)
+
+    def revoke(self) -> None:
+        """Take the sockets back as far as that goes, and let them go.
+
+        A single socket is bound away, to a protocol that nobody sends, and joins a fanout
+        group, which makes every further bind fail: its holder gets nothing more. A socket
+        that is in a group already cannot be bound away; it is its holder's to close.
+        """
+        with contextlib.suppress(OSError):
+            if self.promiscuous:
+                membership = _MEMBERSHIP.pack(self.ifindex, _PROMISC, 0, b"")
+                self.sockets[0].setsockopt(_SOL_PACKET, _DROP_MEMBERSHIP, membership)
+            if len(self.sockets) == 1:
+                _bind(self.sockets[0], socket.if_nametoindex("lo"), _ETH_P_NOBODYS)
+                self.sockets[0].setsockopt(_SOL_PACKET, _FANOUT, struct.pack("=I", _UNIQUE_ID << 16))
+        self.close()
 
     def close(self) -> None:
         """Let the rings and the sockets go; they end when their holder lets go too."""
@@ -166,9 +182,9 @@ def _mark(sock: socket.socket) -> None:
         say("capture sockets cannot be marked (Linux 5.17 is needed): the egress rule does not hold them")
 
 
-def _bind(sock: socket.socket, ifindex: int) -> None:
+def _bind(sock: socket.socket, ifindex: int, protocol: int = _ETH_P_ALL) -> None:
     """Bind by index: Python's own bind takes names only, and knows none for all interfaces."""
-    address = _ADDRESS.pack(socket.AF_PACKET, socket.htons(_ETH_P_ALL), ifindex, 0, 0, 0, b"")
+    address = _ADDRESS.pack(socket.AF_PACKET, socket.htons(protocol), ifindex, 0, 0, 0, b"")
     if _libc.bind(sock.fileno(), address, len(address)) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))

@@ -34,7 +34,7 @@ class Capturing:
     _captures: dict[Session, dict[int, Sockets]] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
-    def answer(self, session: Session, request: Request) -> Answer:
+    def answer(self, session: Session, request: Request, fds: list[int]) -> Answer:  # noqa: ARG002  none is taken
         """Do what is asked, once more checking that it may be; raises HelperError."""
         return answer_from(TABLE, "capture", request)(self, session, request)
 
@@ -42,6 +42,42 @@ class Capturing:
         """Let go what the connection had."""
         for made in self._captures.pop(session, {}).values():
             self._let_go(session, made)
+
+    def enforce(self) -> set[Session]:
+        """End the captures that the policy would not permit so any more; gives their connections.
+
+        A locked filter cannot change, so a capture ends too when its entry's filter, snap
+        length or promiscuity is another now: who asks again gets the new one.
+        """
+        lost = set()
+        for session, captures in self._captures.items():
+            for number, made in list(captures.items()):
+                reason = self._against(made)
+                if reason:
+                    made.revoke()
+                    del captures[number]
+                    lost.add(session)
+                    say(f"capture from {made.interface} of {session.who} was ended: {reason}")
+        return lost
+
+    def _against(self, made: Sockets) -> str:
+        """Say what the policy now has against a capture; empty when it may go on."""
+        old = made.entry
+        try:
+            new = self.policy.permit_capture(made.interface, promiscuous=made.promiscuous)
+        except RefusedError as error:
+            return str(error)
+        as_before = replace(new, where=old.where, interface=old.interface, count=old.count, ring_max=old.ring_max)
+        if replace(as_before, any=old.any) != old:
+            return f"{new.where} confines it otherwise"
+        made.entry = new
+        living = [m for each in self._captures.values() for m in each.values() if m.entry == new]
+        if sum(len(m.sockets) for m in living) > new.count or sum(m.bytes for m in living) > new.ring_max:
+            return f"{new.where} permits fewer"
+        return ""
+
+    def tick(self) -> None:
+        """There is nothing to look after: the sockets stay where they were made."""
 
     def close(self) -> None:
         """Let all captures go."""

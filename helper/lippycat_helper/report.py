@@ -27,6 +27,10 @@ class RefusedError(HelperError):
     status = Status.REFUSED
 
 
+class PlaceGoneError(HelperError):
+    """The name of the namespace leads elsewhere: a new helper must serve the new one."""
+
+
 def say(text: str) -> None:
     """Log one line. A reader that went away is no reason to end."""
     line = " ".join(text.split())

@@ -11,6 +11,7 @@ import selectors
 import signal
 import socket
 import struct
+import time
 from array import array
 from typing import TYPE_CHECKING, Protocol
 
@@ -21,15 +22,16 @@ from lippycat_helper.report import HelperError, RefusedError, say
 from lippycat_helper.wire import Descriptor, MalformedError, Operation, Reply, Request, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from lippycat_helper.boot import Lease
+    from lippycat_helper.manager import Manager
     from lippycat_helper.policy import Policy
 
-_LISTEN_FDS_START = 3  # sd_listen_fds(3)
 _SO_PEERGROUPS = 59  # asm-generic/socket.h
 _GROUPS_SIZE = 1024  # bytes, the most that Python's getsockopt reads: 256 groups
 _CONNECTIONS_MAX = 64
+_TICK_SECONDS = 1.0
 
 
 class Role(Protocol):
@@ -37,11 +39,17 @@ class Role(Protocol):
 
     policy: Policy
 
-    def answer(self, session: Session, request: Request) -> Answer:
-        """Do what is asked; raises HelperError."""
+    def answer(self, session: Session, request: Request, fds: list[int]) -> Answer:
+        """Do what is asked; raises HelperError. A descriptor that is kept is duplicated."""
 
     def ended(self, session: Session) -> None:
         """Note that the connection is gone."""
+
+    def enforce(self) -> set[Session]:
+        """Close what the policy permits no longer; gives the connections that had it."""
+
+    def tick(self) -> None:
+        """Look after what is held, about once a second; raises PlaceGoneError."""
 
     def close(self) -> None:
         """Let everything go."""
@@ -65,7 +73,7 @@ def refuse(sock: socket.socket, error: HelperError) -> None:
 
 def serve_one(helper: Role, sock: socket.socket) -> None:
     """Serve the parent until it ends the connection."""
-    session = Session("the command line")
+    session = Session("the command line", os.getuid(), frozenset())
     while _step(helper, session, sock):
         pass
     helper.ended(session)
@@ -74,16 +82,20 @@ def serve_one(helper: Role, sock: socket.socket) -> None:
 def _step(helper: Role, session: Session, sock: socket.socket) -> bool:
     """Answer one request; False when the connection has ended or must end."""
     try:
-        message, _ = wire.receive(sock, Request.size(), fds_expected=False)
+        message, fds = wire.receive(sock, Request.size(), wire.REQUEST_FDS_MAX)
         if not message:
             return False
-        request = Request.unpack(message)
+        try:
+            request = _request(message, fds)
+            answer = _answer(helper, session, request, fds)
+        finally:
+            for fd in fds:
+                os.close(fd)
     except MalformedError as error:
         say(f"connection of {session.who} closed: {error}")
         return False
     except OSError:
         return False
-    answer = _answer(helper, session, request)
     try:
         wire.send(sock, answer.reply.pack(), answer.fds)
     except OSError as error:
@@ -94,9 +106,16 @@ def _step(helper: Role, session: Session, sock: socket.socket) -> bool:
     return answer.reply.status is not Status.REFUSED
 
 
-def _answer(helper: Role, session: Session, request: Request) -> Answer:
+def _request(message: bytes, fds: list[int]) -> Request:
+    request = Request.unpack(message)
+    if len(fds) != (request.operation is Operation.ADOPT):
+        raise MalformedError(f"{request.operation.name} with {len(fds)} descriptors")
+    return request
+
+
+def _answer(helper: Role, session: Session, request: Request, fds: list[int]) -> Answer:
     try:
-        return helper.answer(session, request)
+        return helper.answer(session, request, fds)
     except HelperError as error:
         status, text = error.status, str(error)
     except OSError as error:
@@ -106,12 +125,11 @@ def _answer(helper: Role, session: Session, request: Request) -> Answer:
 
 
 @contextlib.contextmanager
-def listening(path: str, group: int | None) -> Iterator[socket.socket]:
-    """Open the service's socket: systemd's (LISTEN_FDS), or a new one at this path.
+def listening(inherited: socket.socket | None, path: str, group: int | None) -> Iterator[socket.socket]:
+    """Give the service's socket: the inherited one, or a new one at this path.
 
     Its own file is removed at the end; one that a killed helper left is replaced.
     """
-    inherited = _inherited()
     if inherited:
         with inherited:
             yield inherited
@@ -143,18 +161,6 @@ def _listen(path: str, group: int | None) -> socket.socket:
     return sock
 
 
-def _inherited() -> socket.socket | None:
-    if os.environ.pop("LISTEN_PID", "") != str(os.getpid()):
-        return None
-    if os.environ.pop("LISTEN_FDS", "") != "1":
-        raise HelperError("systemd must pass exactly one socket")
-    sock = socket.socket(fileno=_LISTEN_FDS_START)
-    sock.set_inheritable(False)
-    if (sock.family, sock.type) != (socket.AF_UNIX, socket.SOCK_SEQPACKET):
-        raise HelperError("the inherited socket must be ListenSequentialPacket= on a path")
-    return sock
-
-
 def _remove_stale(path: str) -> None:
     """Remove the socket file of a dead helper: nobody listens on it."""
     if not os.path.lexists(path):
@@ -169,11 +175,13 @@ def _remove_stale(path: str) -> None:
 
 
 class Service:
-    """The loop of the service: it ends with SIGTERM or SIGINT."""
+    """The loop of the service: it ends with SIGTERM or SIGINT, or with PlaceGoneError."""
 
-    def __init__(self, helper: Role, listener: socket.socket) -> None:
+    def __init__(self, helper: Role, listener: socket.socket, reread: Callable[[], Policy], manager: Manager) -> None:
         self._helper = helper
         self._listener = listener
+        self._reread = reread
+        self._manager = manager
         self._poll = selectors.DefaultSelector()
         self._sessions: dict[socket.socket, Session] = {}
 
@@ -181,25 +189,63 @@ class Service:
         """Accept and answer until told to end."""
         ends, wakes = socket.socketpair()
         with ends, wakes:
-            wakes.settimeout(0)
+            for sock in (ends, wakes, self._listener):
+                sock.settimeout(0)
             signal.set_wakeup_fd(wakes.fileno())
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 signal.signal(number, lambda *_: None)
-            self._listener.settimeout(0)
             for sock in (ends, self._listener):
                 self._poll.register(sock, selectors.EVENT_READ)
-            while True:
-                for key, _ in self._poll.select():
-                    if key.fileobj is ends:
-                        return
+            self._manager.tell("READY=1", "STATUS=serving")
+            self._loop(ends)
+
+    def _loop(self, ends: socket.socket) -> None:
+        every = min(_TICK_SECONDS, self._manager.watchdog / 2 or _TICK_SECONDS)
+        due = time.monotonic() + every
+        while True:
+            for key, _ in self._poll.select(max(0.0, due - time.monotonic())):
+                if key.fileobj is not ends:
                     self._ready(key.fileobj)
+                elif self._signalled(ends.recv(64)):
+                    return
+            if time.monotonic() >= due:
+                due = time.monotonic() + every
+                self._helper.tick()
+                if self._manager.watchdog:
+                    self._manager.tell("WATCHDOG=1")
+
+    def _signalled(self, numbers: bytes) -> bool:
+        """Act on signals; True when told to end."""
+        if {signal.SIGTERM, signal.SIGINT} & set(numbers):
+            return True
+        self._manager.tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        try:
+            self._helper.policy = self._reread()
+        except HelperError as error:
+            say(f"the policy was not read again, the old one stays: {error}")
+        else:
+            say(f"the policy {self._helper.policy.source} was read again")
+            lost = self._helper.enforce() | {s for s in self._sessions.values() if not self._still(s)}
+            for sock in [sock for sock, session in self._sessions.items() if session in lost]:
+                self._drop(sock)
+        self._manager.tell("READY=1")
+        return False
+
+    def _still(self, session: Session) -> bool:
+        """Say whether the policy still names this peer."""
+        try:
+            self._helper.policy.admit(session.uid, session.groups)
+        except RefusedError as error:
+            say(f"connection of {session.who} closed: {error}")
+            return False
+        return True
 
     def _ready(self, sock: object) -> None:
         if sock is self._listener:
             self._accept()
         elif isinstance(sock, socket.socket):
-            session = self._sessions[sock]
-            if not _step(self._helper, session, sock):
+            session = self._sessions.get(sock)
+            if session and not _step(self._helper, session, sock):
                 self._drop(sock)
 
     def _accept(self) -> None:
@@ -226,7 +272,7 @@ class Service:
         uid, groups, pid = _peer(sock)
         self._helper.policy.admit(uid, groups)
         # 0 where the peer is in another PID namespace.
-        return Session(f"user {uid}" + (f", pid {pid}" if pid else ""))
+        return Session(f"user {uid}" + (f", pid {pid}" if pid else ""), uid, frozenset(groups))
 
     def _drop(self, sock: socket.socket) -> None:
         self._poll.unregister(sock)

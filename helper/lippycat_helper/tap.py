@@ -20,26 +20,25 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lippycat_helper.report import HelperError, InUseError
+from lippycat_helper import rules
+from lippycat_helper.report import HelperError, InUseError, RefusedError
 from lippycat_helper.wire import Kind
 
 if TYPE_CHECKING:
-    from pyroute2.nftables.main import NFTables
-
     from lippycat_helper.policy import Tap
 
 NODE = "/dev/net/tun"
 
 # linux/if_tun.h
 _TUNSETIFF, _TUNGETIFF, _TUNSETCARRIER = 0x400454CA, 0x800454D2, 0x400454E2
-_IFF_NO_PI, _IFF_TUN_EXCL = 0x1000, 0x8000
+_TUNSETPERSIST, _TUNSETOWNER, _TUNSETGROUP = 0x400454CB, 0x400454CC, 0x400454CE
+_TUNGETDEVNETNS, _SIOCGSKNS = 0x54E3, 0x894C  # the device's namespace, its descriptor's
+_IFF_NO_PI, _IFF_TUN_EXCL, _IFF_PERSIST = 0x1000, 0x8000, 0x0800
 _MODE = {Kind.TUN: 0x0001, Kind.TAP: 0x0002}
 _IFREQ = struct.Struct("16sH22x")
+_DEVICE_NUMBER = (10, 200)  # Documentation/admin-guide/devices.txt
 
-# linux/netfilter.h, linux/netfilter/nf_tables.h, linux/if_link.h
-_NFPROTO_NETDEV, _NF_DROP, _TABLE_OWNER = 5, 0, 2
-_HOOKS = {"ingress": 0, "egress": 1}
-_ADDR_GEN_NONE = 1
+_ADDR_GEN_NONE = 1  # linux/if_link.h
 _CONF = "/proc/sys/net/ipv6/conf"
 
 
@@ -56,15 +55,22 @@ class Device:
     def close(self) -> None:
         """Let both go; the device ends when nobody else holds its descriptor."""
         os.close(self.fd)
-        os.close(self.guard)
+        if self.guard >= 0:
+            os.close(self.guard)
+        self.fd = self.guard = -1
+
+    def own(self) -> None:
+        """Make it root's, and not persistent: its holder needs no capability to change that."""
+        fcntl.ioctl(self.fd, _TUNSETPERSIST, 0)
+        fcntl.ioctl(self.fd, _TUNSETOWNER, 0)
+        fcntl.ioctl(self.fd, _TUNSETGROUP, 0)
 
     def alive(self) -> bool:
         """Say whether the descriptor is still attached to the device of this name."""
         try:
-            answer = fcntl.ioctl(self.fd, _TUNGETIFF, bytes(_IFREQ.size))
+            return _attached(self.fd)[0] == self.name
         except OSError:
             return False
-        return bool(_IFREQ.unpack(answer)[0].rstrip(b"\0").decode("ascii") == self.name)
 
 
 def create(entry: Tap, name: str) -> Device:
@@ -73,21 +79,64 @@ def create(entry: Tap, name: str) -> Device:
     Raises InUseError (its text says how, without the name) when the name is taken,
     HelperError for everything else.
     """
-    fd = _attach(entry.kind, name)
-    guard = -1
+    device = Device(entry, name, 0, _attach(entry.kind, name), -1)
     try:
-        ifindex = socket.if_nametoindex(name)
-        guard = _deafen(name, ifindex)
-        configure(entry, name, ifindex)
-        fcntl.ioctl(fd, _TUNSETCARRIER, struct.pack("i", 1))
+        device.ifindex = socket.if_nametoindex(name)
+        device.own()
+        device.guard = rules.deafen(name)
+        configure(entry, name, device.ifindex)
+        fcntl.ioctl(device.fd, _TUNSETCARRIER, struct.pack("i", 1))
     except BaseException as error:
-        os.close(fd)
-        if guard >= 0:
-            os.close(guard)
+        device.close()
         if isinstance(error, OSError):
             raise HelperError(f"cannot prepare {name}: {error.strerror}") from None
         raise
-    return Device(entry, name, ifindex, fd, guard)
+    return device
+
+
+def kind_of(fd: int) -> Kind:
+    """Say what a descriptor is; raises RefusedError when it is no TAP or TUN device."""
+    try:
+        info = os.fstat(fd)
+        if not stat.S_ISCHR(info.st_mode) or info.st_rdev != os.makedev(*_DEVICE_NUMBER):
+            raise RefusedError("the descriptor is no TAP or TUN device")
+        flags = _attached(fd)[1]
+    except OSError as error:
+        raise RefusedError(f"the descriptor has no TAP or TUN device: {error.strerror}") from None
+    return next(kind for kind, mode in _MODE.items() if flags & mode)
+
+
+def recognise(entry: Tap, name: str, fd: int, namespace: tuple[int, int]) -> Device:
+    """Take a descriptor for the device that it must be: its kind, its name, its namespace.
+
+    namespace is the device and inode number of the namespace. Raises RefusedError. The
+    guard of what is returned is missing yet.
+    """
+    if kind_of(fd) is not entry.kind:
+        raise RefusedError(f"the descriptor's device is no {entry.kind.name.lower()}")
+    found, flags = _attached(fd)
+    if found != name:
+        raise RefusedError(f"the descriptor's device is {found}, not {name}")
+    if flags & ~(_MODE[entry.kind] | _IFF_NO_PI | _IFF_PERSIST | _IFF_TUN_EXCL):
+        raise RefusedError(f"{name} was made otherwise than this helper makes it (flags {flags:#x})")
+    try:
+        for request in (_TUNGETDEVNETNS, _SIOCGSKNS):
+            netns = fcntl.ioctl(fd, request)
+            info = os.fstat(netns)
+            os.close(netns)
+            if (info.st_dev, info.st_ino) != namespace:
+                raise RefusedError(f"{name} of the descriptor is in another namespace")
+        device = Device(entry, name, socket.if_nametoindex(name), fd, -1)
+        device.own()
+    except OSError as error:
+        raise RefusedError(f"{name} cannot be recognised: {error.strerror}") from None
+    return device
+
+
+def _attached(fd: int) -> tuple[str, int]:
+    """Read a descriptor's device: its name and its flags (TUNGETIFF); raises OSError."""
+    name, flags = _IFREQ.unpack(fcntl.ioctl(fd, _TUNGETIFF, bytes(_IFREQ.size)))
+    return name.rstrip(b"\0").decode("ascii"), flags
 
 
 def _attach(kind: Kind, name: str) -> int:
@@ -134,51 +183,6 @@ def _open_node() -> int:
     )
 
 
-def _deafen(name: str, ifindex: int) -> int:
-    """Drop what the device receives, and what the host would send on it.
-
-    The table belongs to one netlink socket and ends with it (NFT_TABLE_F_OWNER, Linux
-    5.12); the descriptor returned keeps it. The socket is of no other use to its holder:
-    every change needs CAP_NET_ADMIN at that moment.
-    """
-    from pyroute2.netlink.exceptions import NetlinkError  # noqa: PLC0415  slow to import
-    from pyroute2.nftables.main import NFTables  # noqa: PLC0415
-
-    table = f"lippycat_{name}_{ifindex}"
-    nft = NFTables(nfgen_family=_NFPROTO_NETDEV)
-    try:
-        nft.table("add", name=table, NFTA_TABLE_FLAGS=_TABLE_OWNER)
-        _add_chain(nft, table, "ingress", name)
-        # Egress needs Linux 5.16; without it IPv6 being off keeps the device as silent
-        # as long as nobody gives it an address.
-        try:
-            _add_chain(nft, table, "egress", name)
-        except NetlinkError as error:
-            if error.code not in {errno.EOPNOTSUPP, errno.EINVAL}:
-                raise
-        return fcntl.fcntl(nft.fileno(), fcntl.F_DUPFD_CLOEXEC, 3)
-    except NetlinkError as error:
-        raise HelperError(
-            f"cannot drop what {name} receives: nftables says {os.strerror(error.code)}; "
-            "Linux 5.14 with nf_tables and its netdev family is needed (modprobe nf_tables)"
-        ) from None
-    finally:
-        nft.close()
-
-
-def _add_chain(nft: NFTables, table: str, hook: str, name: str) -> None:
-    # pyroute2 0.9.7 knows no netdev hook by name, so the hook goes in as attributes.
-    attributes = [
-        ["NFTA_HOOK_HOOKNUM", _HOOKS[hook]],
-        ["NFTA_HOOK_PRIORITY", 0],
-        ["NFTA_HOOK_DEV", name],
-    ]
-    nft.chain(
-        "add", table=table, name=hook, type="filter", policy=_NF_DROP,
-        NFTA_CHAIN_HOOK={"attrs": attributes},
-    )  # fmt: skip
-
-
 def configure(entry: Tap, name: str, ifindex: int) -> None:
     """No IPv6, no addresses, MTU and queue length, then up; may be repeated."""
     from pyroute2 import IPRoute  # noqa: PLC0415  slow to import
@@ -197,3 +201,15 @@ def configure(entry: Tap, name: str, ifindex: int) -> None:
             route.link("set", index=ifindex, state="up")
     except NetlinkError as error:
         raise HelperError(f"cannot prepare {name}: {os.strerror(error.code)}") from None
+
+
+def remove(name: str, ifindex: int) -> None:
+    """Delete the device, whoever holds its descriptor; raises HelperError."""
+    from pyroute2 import IPRoute  # noqa: PLC0415  slow to import
+    from pyroute2.netlink.exceptions import NetlinkError  # noqa: PLC0415
+
+    try:
+        with IPRoute() as route:
+            route.link("del", index=ifindex)
+    except NetlinkError as error:
+        raise HelperError(f"cannot remove {name}: {os.strerror(error.code)}") from None

@@ -50,7 +50,8 @@ _REQUEST = struct.Struct("<2sBBIBBHIIIII16s64s")
 # link-layer type, sockets, capture, text
 _REPLY = struct.Struct("<2sBBIBBBBIIIIQQHHI208s")
 _TEXT_MAX = 207
-_FDS_MAX = SOCKETS_MAX
+REPLY_FDS_MAX = SOCKETS_MAX
+REQUEST_FDS_MAX = 1  # ADOPT's
 _PROMISCUOUS = 1
 _EXISTING, _ANY, _HARDWARE = 1, 2, 4
 
@@ -69,6 +70,7 @@ class Operation(enum.IntEnum):
     CREATE = 2
     RELEASE = 3
     CAPTURE = 4
+    ADOPT = 5
 
 
 class Status(enum.IntEnum):
@@ -159,10 +161,11 @@ def check_ring(block_size: int, block_count: int, timeout_ms: int, sockets: int)
 class Request:
     """What the daemon asks; each operation has its operands, the others stay empty.
 
-    PING: none. CREATE: kind, name, netns. RELEASE: the same, or `capture`, the number
-    that the reply to CAPTURE gave. CAPTURE: name (an interface of the helper's own
-    namespace, or ANY), promiscuous, and of each of the `sockets` the ring: block_size
-    (bytes), block_count, timeout_ms; snaplen (bytes) lowers the policy's, 0 leaves it.
+    PING: none. CREATE: kind, name, netns. ADOPT: the same, and the device's descriptor
+    goes with it. RELEASE: the same, or `capture`, the number that the reply to CAPTURE
+    gave. CAPTURE: name (an interface of the helper's own namespace, or ANY), promiscuous,
+    and of each of the `sockets` the ring: block_size (bytes), block_count, timeout_ms;
+    snaplen (bytes) lowers the policy's, 0 leaves it.
     """
 
     operation: Operation
@@ -215,7 +218,7 @@ class Request:
             raise MalformedError("a greeting is no request")
         capture = self.operation is Operation.CAPTURE
         released = self.operation is Operation.RELEASE
-        device = self.operation is Operation.CREATE or (released and not self.capture)
+        device = self.operation in {Operation.CREATE, Operation.ADOPT} or (released and not self.capture)
         ring = (self.sockets, self.snaplen, self.block_size, self.block_count, self.timeout_ms)
         if not (
             (self.kind is not Kind.NONE) == device
@@ -330,15 +333,15 @@ def send(sock: socket.socket, message: bytes, fds: tuple[int, ...] = ()) -> None
     sock.sendmsg([message], ancillary, socket.MSG_NOSIGNAL)
 
 
-def receive(sock: socket.socket, size: int, *, fds_expected: bool) -> tuple[bytes, list[int]]:
+def receive(sock: socket.socket, size: int, fds_max: int) -> tuple[bytes, list[int]]:
     """Receive one message of at most `size` bytes and its descriptors (close-on-exec).
 
     Returns an empty message at the end of the connection. Raises MalformedError for a longer
-    message, for descriptors where none belong, and for cut ancillary data; descriptors
+    message, for more descriptors than fds_max, and for cut ancillary data; descriptors
     that came with it are closed. Python's `recv_fds` is not used: it ignores
     MSG_CMSG_CLOEXEC.
     """
-    space = socket.CMSG_SPACE(_FDS_MAX * array.array("i").itemsize)
+    space = socket.CMSG_SPACE(max(fds_max, 1) * array.array("i").itemsize)
     message, ancillary, flags, _ = sock.recvmsg(size, space, socket.MSG_CMSG_CLOEXEC)
     fds = array.array("i")
     foreign = False
@@ -352,7 +355,7 @@ def receive(sock: socket.socket, size: int, *, fds_expected: bool) -> tuple[byte
         reason = f"a message longer than {size} bytes"
     elif flags & socket.MSG_CTRUNC:
         reason = "cut ancillary data"
-    elif foreign or (fds and not fds_expected):
+    elif foreign or len(fds) > fds_max:
         reason = "unexpected ancillary data or descriptors"
     if reason:
         for fd in fds:

@@ -120,7 +120,7 @@ class Connection:
     def _receive(self, timeout: float) -> tuple[Reply, list[int]]:
         self._sock.settimeout(timeout)
         try:
-            message, fds = wire.receive(self._sock, Reply.size(), fds_expected=True)
+            message, fds = wire.receive(self._sock, Reply.size(), wire.REPLY_FDS_MAX)
             if not message:
                 raise ConnectionResetError
         except TimeoutError:

@@ -127,6 +127,36 @@ class Helper(Connection):
         self._check_as_asked(vif)
         return vif
 
+    def adopt(self, vif: Vif) -> None:
+        """Give a device back to a helper that has started anew and keeps it no more.
+
+        The device goes on as it was, with a new guard. Raises PrivilegeError, and changes
+        nothing, when the helper does not take it: its policy, its namespace, or the device
+        are others now.
+        """
+        reply, fds = self.ask(self._device(Operation.ADOPT), (vif.fd,))
+        guard = named(reply, fds).get(Descriptor.GUARD, -1)
+        if guard < 0:
+            raise PrivilegeError("the helper sent no guard: update lippycat and its helper")
+        if vif.guard >= 0:
+            os.close(vif.guard)
+        vif.guard = guard
+
+    def resume(self, vif: Vif) -> Vif:
+        """Go on with a device after the helper was away, or its namespace was made anew.
+
+        Gives the same Vif when the helper has it still or takes it back; else a new one,
+        and the old one is closed: who has duplicates of its descriptor closes them too.
+        Raises PrivilegeError when there is neither; the old one then stays as it is.
+        """
+        if vif.name_leads_here() and vif.fd >= 0:
+            with contextlib.suppress(PrivilegeError):
+                self.adopt(vif)
+                return vif
+        new = self.create()
+        vif.close()
+        return new
+
     def release(self) -> None:
         """Tell a service to keep the device no longer; raises PrivilegeError."""
         self.ask(self._device(Operation.RELEASE))

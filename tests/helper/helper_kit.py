@@ -193,7 +193,7 @@ class Service:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         sock.settimeout(5)
         sock.connect(self.path)
-        message, _ = wire.receive(sock, wire.Reply.size(), fds_expected=True)
+        message, _ = wire.receive(sock, wire.Reply.size(), wire.REPLY_FDS_MAX)
         return sock, wire.Reply.unpack(message)
 
     def stop(self):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lippycat_helper import policy, wire
+from lippycat_helper import policy, policy_file, wire
 from lippycat_helper.report import HelperError, RefusedError
 from lippycat_helper.wire import Kind
 
@@ -34,7 +34,7 @@ txqueuelen = 10
 
 @pytest.fixture
 def rules():
-    return policy.parse(FILE, "helper.toml")
+    return policy_file.parse(FILE, "helper.toml")
 
 
 @pytest.mark.parametrize(("uid", "groups"), [(1000, {5}), (7, {5, 2000})])
@@ -60,8 +60,8 @@ def test_an_entry_gives_the_limits(rules):
         (Kind.TAP, "eth0", "lc-ns", r"\[\[tap\]\] 1 \(line 9\) is for the name 'lc\*'"),
         (Kind.TUN, "lt10", "lc-ns", r"\[\[tap\]\] 2 \(line 13\) is for the name 'lt\?'"),
         (Kind.TUN, "lc0", "lc-ns", r"line 9\) is for tap"),
-        (Kind.TAP, "lc0", "other", "is for namespace lc-ns"),
-        (Kind.TAP, "lc0", "", "tap lc0 in the current namespace is not permitted by helper.toml"),
+        (Kind.TAP, "lc0", "other", "^namespace other is another helper's: this one serves namespace lc-ns$"),
+        (Kind.TAP, "lc0", "", "^the current namespace is another helper's"),
     ],
 )
 def test_a_refusal_names_the_line(rules, kind, name, netns, reason):
@@ -69,8 +69,59 @@ def test_a_refusal_names_the_line(rules, kind, name, netns, reason):
         rules.permit(kind, name, netns)
 
 
+def test_an_entry_may_be_for_another_namespace():
+    text = FILE + "[[tap]]\nname = 'lc9'\nnamespace = 'other'\n"
+    other = policy_file.parse(text, "helper.toml", "other")
+    assert other.permit(Kind.TAP, "lc9", "other").where == "helper.toml [[tap]] 3 (line 18)"
+    with pytest.raises(RefusedError, match=r"tap lc9 in namespace lc-ns .* \(line 18\) is for namespace other$"):
+        policy_file.parse(text.replace('"lc*"', '"lc?x"'), "helper.toml").permit(Kind.TAP, "lc9", "lc-ns")
+
+
+CAPTURES = (
+    FILE
+    + """
+[[capture]]
+interface = "eth*"
+filter = [[0x06, 0, 0, 0x40000]]
+
+[[capture]]
+interface = "wan?"
+any = true
+promiscuous = true
+filter = [[0x06, 0, 0, 0x40000]]
+"""
+)
+
+
+def test_a_capture_is_permitted_by_its_entry():
+    rules = policy_file.parse(CAPTURES, "helper.toml")
+    assert rules.permit_capture("eth0", promiscuous=False).interface == "eth*"
+    assert rules.permit_capture("wan1", promiscuous=True).interface == "wan?"
+    assert rules.permit_capture("any", promiscuous=False).any
+
+
+@pytest.mark.parametrize(
+    ("interface", "promiscuous", "reason"),
+    [
+        (
+            "eth0",
+            True,
+            r"eth0 \(promiscuous\) is not permitted by helper.toml: .*1 \(line 19\) has promiscuous = false",
+        ),
+        ("wlan0", False, r"2 \(line 23\) is for 'wan\?' and any"),
+        ("lc0", False, r"exclude has 'lc\*'"),
+    ],
+)
+def test_a_capture_that_no_entry_permits_is_refused(interface, promiscuous, reason):
+    rules = policy_file.parse(CAPTURES, "helper.toml")
+    with pytest.raises(RefusedError, match=reason):
+        rules.permit_capture(interface, promiscuous=promiscuous)
+    with pytest.raises(RefusedError, match=r"it has no \[\[capture\]\]"):
+        policy_file.parse(FILE, "helper.toml").permit_capture("eth0", promiscuous=False)
+
+
 def test_an_empty_policy_permits_nothing():
-    empty = policy.parse("", "helper.toml")
+    empty = policy_file.parse("", "helper.toml")
     with pytest.raises(RefusedError, match=r"has no \[\[tap\]\]"):
         empty.permit(Kind.TAP, "lc0", "lc-ns")
     with pytest.raises(RefusedError):
@@ -99,18 +150,36 @@ def test_an_empty_policy_permits_nothing():
         ("[[tap]]\nname = 'lc0'\ncount = 0", "count 0"),
         ("[[tap]]\nname = 'lc0'\nmtu = 65522", "MTU 65522"),
         ("[[tap]]\nname = 'lc0'\nmtu = 'big'", "a whole number"),
+        ("exclude = 'lc*'", "a list of texts"),
+        ("capture_socket = 'x'", "capture_socket must be an absolute path"),
+        ("[[capture]]\nfilter = [[6,0,0,1]]", "give interface, a name or pattern, or any = true"),
+        ("[[capture]]\ninterface = 'e'", "filter: must be a list of 1 to 2048 instructions"),
+        ("[[capture]]\ninterface = 'e'\nfilter = []", "must be a list of 1 to"),
+        ("[[capture]]\ninterface = 'e'\nfilter = [[6,0,0]]", "instruction 0 is not"),
+        ("[[capture]]\ninterface = 'e'\nfilter = [[6,0,0,-1]]", "instruction 0: k must be a number"),
+        ("[[capture]]\ninterface = 'e'\nfilter = [[6,256,0,1]]", "instruction 0: jt must be"),
+        ("[[capture]]\ninterface = 'e'\nfilter = [[0x16,0,0,1]]", "constants only"),
+        ("[[capture]]\ninterface = 'e'\nfilter = [[0x15,0,1,1],[6,0,0,1]]", "instruction 0 jumps out"),
+        ("[[capture]]\ninterface = 'e'\nfilter = [[5,0,0,1],[6,0,0,1]]", "instruction 0 jumps out"),
+        ("[[capture]]\ninterface = 'e'\nfilter = [[0x28,0,0,12]]", "the last instruction must return"),
+        ("[[capture]]\ninterface = 'e[01]'\nfilter = [[6,0,0,1]]", "use '\\*' and '\\?' only"),
+        ("[[capture]]\ninterface = 'e'\nany = 1\nfilter = [[6,0,0,1]]", "any must be true or false"),
+        ("[[capture]]\ninterface = 'e'\ncount = 0\nfilter = [[6,0,0,1]]", "count 0"),
+        ("[[capture]]\ninterface = 'e'\nsnaplen = 262145\nfilter = [[6,0,0,1]]", "snaplen 262145"),
+        ("[[capture]]\ninterface = 'e'\nring_max = 1\nfilter = [[6,0,0,1]]", "ring_max 1"),
+        ("[[capture]]\ninterface = 'e'\nsnap = 1\nfilter = [[6,0,0,1]]", r"\[\[capture\]\] 1 \(line 1\): unknown key"),
         ("[[tap]]\nname = 'lc0'\nowner = 1", r"\[\[tap\]\] 1 \(line 1\): unknown key 'owner'"),
     ],
 )
 def test_what_is_wrong_in_a_policy_is_named(text, reason):
     with pytest.raises(HelperError, match=reason):
-        policy.parse(text, "helper.toml")
+        policy_file.parse(text, "helper.toml")
 
 
 def test_the_example_is_a_policy(root, monkeypatch):
     monkeypatch.setattr("pwd.getpwnam", lambda _: type("user", (), {"pw_uid": 900}))
     monkeypatch.setattr("grp.getgrnam", lambda _: type("group", (), {"gr_gid": 900}))
-    rules = policy.parse((root / "helper" / "helper.toml.example").read_text(), "example")
+    rules = policy_file.parse((root / "helper" / "helper.toml.example").read_text(), "example")
     rules.admit(900, set())
     assert rules.permit(Kind.TAP, "lc0", "lc-ns").mtu == wire.MTU_MAX
     assert rules.permit(Kind.TUN, "lt0", "lc-ns").count == 1
@@ -132,7 +201,7 @@ def file(folder):
 
 
 def test_a_file_of_roots_is_read(file):
-    assert policy.read(str(file)).source == str(file)
+    assert policy_file.read(str(file)).source == str(file)
 
 
 def change(what, path):
@@ -170,7 +239,7 @@ def change(what, path):
 def test_a_file_that_others_could_write_is_refused(file, what, reason):
     change(what, Path(file))
     with pytest.raises(HelperError, match=reason):
-        policy.read(str(file))
+        policy_file.read(str(file))
 
 
 def test_the_command_line_permits_one_device():

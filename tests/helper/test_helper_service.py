@@ -271,7 +271,7 @@ def test_a_hostile_peer_gets_nothing_and_stops_nothing(helper, swept):
             for _ in range(chance.randrange(1, 5)):
                 try:
                     attack(sock, chance, swept)
-                    message, fds = wire.receive(sock, Reply.size(), fds_expected=True)
+                    message, fds = wire.receive(sock, Reply.size(), wire.REPLY_FDS_MAX)
                 except (ConnectionError, BrokenPipeError):
                     break
                 assert not fds

@@ -1,0 +1,480 @@
+"""What survives whom: the service manager's store, ADOPT, a namespace made anew, a narrower policy."""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import fcntl
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from helper_kit import NOBODY, as_nobody, links, status, until
+
+from lippycatd import privileged as client
+from lippycatd.errors import PrivilegeError
+
+POLICY = "[[peer]]\nuser = 0\n[[tap]]\nname = 'lc?'\ncount = 2\n[[tap]]\nname = 'lt0'\nkind = 'tun'\n"
+# Passes descriptors as systemd does (sd_listen_fds(3)).
+SYSTEMD = """
+import fcntl, os, sys
+given = [fcntl.fcntl(int(fd), fcntl.F_DUPFD, 100) for fd in sys.argv[1].split(",")]
+for number, fd in enumerate(given, 3):
+    os.dup2(fd, number)
+os.closerange(3 + len(given), 1024)
+os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(len(given)), "LISTEN_FDNAMES": sys.argv[2]}
+os.execv(sys.executable, [sys.executable, "-I", "-m", "lippycat_helper", *sys.argv[3:]])
+"""
+
+
+class Manager:
+    """Stands in for systemd: a listening socket, a notification socket, a store that outlives the helper."""
+
+    def __init__(self, folder, netns, policy=POLICY):
+        self.path, self.file, self.log = str(folder / "helper.sock"), folder / "helper.toml", folder / "log"
+        self.netns = netns
+        self.file.write_text(f"namespace = '{netns}'\n{policy}")
+        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.listener.bind(self.path)
+        self.listener.listen()
+        self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.notify.bind(str(folder / "notify"))
+        self.notify.settimeout(0)
+        self.store, self.told, self.process = {}, [], None
+
+    def start(self, *arguments, environment=()):
+        """Start the helper with the listening socket and what the store has."""
+        given = [self.listener.fileno(), *self.store.values()]
+        names = ":".join(["lippycat-helper-tap.socket", *self.store])
+        numbers = ",".join(map(str, given))
+        ready = self.told.count("READY=1")
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", SYSTEMD, numbers, names, "--policy", str(self.file), *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=given,
+                env={"NOTIFY_SOCKET": self.notify.getsockname(), **dict(environment)},
+            )
+        assert until(lambda: self.read() or self.told.count("READY=1") > ready), self.said()
+
+    def said(self):
+        return self.log.read_text()
+
+    def read(self):
+        """Take what the helper tells, and act on FDSTORE."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                text, ancillary, _, _ = self.notify.recvmsg(4096, 256)
+                lines = dict(line.partition("=")[::2] for line in text.decode().split("\n"))
+                fds = array.array("i")
+                for _, _, data in ancillary:
+                    fds.frombytes(data)
+                self.told += text.decode().split("\n")
+                if "FDSTORE" in lines:
+                    (self.store[lines["FDNAME"]],) = fds
+                elif "FDSTOREREMOVE" in lines and lines["FDNAME"] in self.store:
+                    os.close(self.store.pop(lines["FDNAME"]))
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        self.read()
+
+    def connect(self, **request):
+        return client.connect(client.VifRequest(netns=self.netns, **request), self.path)
+
+    def close(self):
+        if self.process and self.process.poll() is None:
+            self.kill()
+        for fd in self.store.values():
+            os.close(fd)
+        self.listener.close()
+        self.notify.close()
+
+
+@pytest.fixture
+def manager(privileged, folder, swept):
+    with contextlib.closing(Manager(folder, swept)) as made:
+        yield made
+
+
+@pytest.fixture
+def reader(manager):
+    """Start a tcpdump on lc0 of the namespace; `heard()` counts the frames it has seen, ending it."""
+    started = []
+
+    def start(name="lc0"):
+        command = [
+            "ip",
+            "netns",
+            "exec",
+            manager.netns,
+            "tcpdump",
+            "-i",
+            name,
+            "-n",
+            "-U",
+            "--immediate-mode",
+            "-w",
+            "-",
+        ]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        started.append(process)
+        assert b"listening on" in process.stderr.readline()
+
+        def heard():
+            time.sleep(0.2)  # tcpdump ends at once, what it has not fetched is lost
+            process.send_signal(signal.SIGINT)
+            out, _ = process.communicate(timeout=10)
+            return out.count(b"\x88\xb5HEARD")
+
+        return heard
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        process.stderr.close()
+
+
+FRAME = b"\xff" * 6 + b"\2\0\0\0\0\1" + b"\x88\xb5HEARD".ljust(60, b"\0")
+
+
+def test_a_reader_survives_the_kill_of_the_helper_and_of_the_daemon(manager, reader):
+    manager.start()
+    peer = manager.connect()
+    vif = peer.create()
+    heard = reader()
+    os.write(vif.fd, FRAME)
+    manager.read()
+    assert set(manager.store) == {"device-lc0", "guard-lc0"}
+    manager.kill()
+    os.write(vif.fd, FRAME)  # without the helper
+    peer.close()
+    vif.close()  # and without the daemon: the store alone keeps lc0
+    assert "lc0" in links(manager.netns)
+    manager.start()
+    assert "lc0 was kept by the service manager" in manager.said()
+    with manager.connect() as again:
+        same = again.create()
+        assert (same.existing, same.ifindex) == (True, vif.ifindex)
+        os.write(same.fd, FRAME)
+        same.close()
+    assert heard() == 3
+
+
+def test_what_is_released_leaves_the_store(manager):
+    manager.start()
+    with manager.connect() as peer:
+        vif = peer.create()
+        peer.release()
+        vif.close()
+    assert until(lambda: manager.read() or not manager.store)
+    assert "lc0" not in links(manager.netns)
+
+
+def test_what_the_policy_no_longer_names_leaves_the_store_at_the_start(manager):
+    manager.start()
+    with manager.connect() as peer:
+        peer.create().close()
+    manager.kill()
+    assert manager.store
+    manager.file.write_text(f"namespace = '{manager.netns}'\n[[peer]]\nuser = 0\n[[tap]]\nname = 'lc7'\n")
+    manager.start()
+    assert "lc0 of the service manager's store is let go: tap lc0" in manager.said()
+    assert until(lambda: manager.read() or not manager.store)
+    assert "lc0" not in links(manager.netns)
+
+
+def test_what_is_no_device_leaves_the_store(manager):
+    manager.store = {"device-lc0": os.open("/dev/null", os.O_RDWR), "guard-lc0": os.open("/dev/null", os.O_RDWR)}
+    manager.start()
+    assert "lc0 of the service manager's store is let go: the descriptor is no TAP or TUN device" in manager.said()
+    assert until(lambda: manager.read() or not manager.store)
+
+
+def test_the_manager_is_told_of_readiness_and_the_watchdog(manager):
+    manager.start(environment={"WATCHDOG_USEC": "300000"})
+    assert until(lambda: manager.read() or manager.told.count("WATCHDOG=1") > 3)
+    assert "STATUS=serving" in manager.told
+
+
+def test_a_helper_without_a_store_adopts_the_device_of_a_living_daemon(manager, reader):
+    manager.start()
+    peer = manager.connect()
+    vif = peer.create()
+    heard = reader()
+    manager.kill()
+    for name in list(manager.store):  # no store: a container
+        os.close(manager.store.pop(name))
+    manager.start()
+    with manager.connect() as new:
+        before = vif.guard
+        assert new.resume(vif) is vif
+        assert vif.guard != before
+        os.write(vif.fd, FRAME)
+        # The helper keeps it again: the daemon may die now.
+        vif.close()
+        peer.close()
+    assert "tap lc0 adopted from user 0" in manager.said()
+    with manager.connect() as next_daemon:
+        same = next_daemon.create()
+        assert (same.existing, same.ifindex) == (True, vif.ifindex)
+        os.write(same.fd, FRAME)
+        same.close()
+    assert heard() == 2
+
+
+def test_a_device_given_back_is_deaf_as_before(manager):
+    """What is written to it still does not reach the host's stack, with the first helper's rules gone."""
+    manager.start()
+    peer = manager.connect()
+    vif = peer.create()
+    manager.kill()
+    for name in list(manager.store):
+        os.close(manager.store.pop(name))
+    manager.start()
+    with manager.connect() as new:
+        new.adopt(vif)
+        tables = subprocess.run(
+            ["ip", "netns", "exec", manager.netns, "nft", "list", "tables"], capture_output=True, text=True, check=True
+        ).stdout.split("\n")
+        assert len([line for line in tables if "lippycat_lc0_" in line]) == 1
+    vif.close()
+    peer.close()
+
+
+def tun(name, *, mode=0x0002, extra=0):
+    """A TAP (or TUN) of the test's own, in the namespace of this process."""
+    fd = os.open("/dev/net/tun", os.O_RDWR)
+    fcntl.ioctl(fd, 0x400454CA, struct.pack("16sH22x", name.encode(), mode | 0x1000 | extra))
+    return fd
+
+
+def foreign(what, netns):
+    """A descriptor that is not the device lc0 of this namespace."""
+    code = {
+        "in another namespace": lambda: tun("lc0"),
+        "is no TAP or TUN": lambda: os.open("/dev/zero", os.O_RDWR),
+        "has no TAP or TUN": lambda: os.open("/dev/net/tun", os.O_RDWR),
+        "device is lc1, not lc0": lambda: tun("lc1"),
+        "device is no tap": lambda: tun("lc0", mode=0x0001),
+        "made otherwise": lambda: tun("lc0", extra=0x0100),  # IFF_MULTI_QUEUE
+    }[what]
+    if what == "in another namespace":
+        return code()
+    with client_namespace(netns):
+        return code()
+
+
+@contextlib.contextmanager
+def client_namespace(netns):
+    """Be in the namespace for a while."""
+    import ctypes  # noqa: PLC0415
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    own, there = (os.open(path, os.O_RDONLY) for path in ("/proc/self/ns/net", f"/run/netns/{netns}"))
+    try:
+        assert libc.setns(there, 0x40000000) == 0
+        yield
+    finally:
+        assert libc.setns(own, 0x40000000) == 0
+        os.close(own)
+        os.close(there)
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "in another namespace", "is no TAP or TUN", "has no TAP or TUN", "device is lc1, not lc0", "device is no tap",
+        "made otherwise",
+    ],
+)  # fmt: skip
+def test_what_is_not_the_device_is_not_adopted(manager, what):
+    manager.start()
+    before = len(os.listdir(f"/proc/{manager.process.pid}/fd"))  # noqa: PTH208  only counted
+    fd = foreign(what, manager.netns)
+    vif = client.Vif("lc0", manager.netns, "tap", 65521, 1000, 1, 0, 0, existing=False, fd=fd)
+    with manager.connect() as peer, pytest.raises(PrivilegeError, match=what):
+        peer.adopt(vif)
+    assert until(lambda: len(os.listdir(f"/proc/{manager.process.pid}/fd")) == before)  # noqa: PTH208
+    vif.close()
+
+
+def test_a_name_that_the_policy_does_not_permit_is_not_adopted(manager):
+    manager.start()
+    with client_namespace(manager.netns):
+        fd = tun("eth7")
+    vif = client.Vif("eth7", manager.netns, "tap", 65521, 1000, 1, 0, 0, existing=False, fd=fd)
+    with (
+        manager.connect(name="eth7") as peer,
+        pytest.raises(PrivilegeError, match=r"tap eth7 .* is for the name 'lc\?'"),
+    ):
+        peer.adopt(vif)
+    vif.close()
+
+
+def test_a_namespace_made_anew_ends_the_helper_and_the_next_serves_it(manager):
+    manager.start()
+    peer = manager.connect()
+    vif = peer.create()
+    manager.read()
+    subprocess.run(["ip", "netns", "delete", manager.netns], check=True)
+    subprocess.run(["ip", "netns", "add", manager.netns], check=True)
+    assert not vif.name_leads_here()
+    assert manager.process.wait(10) == 4
+    manager.read()
+    assert "was removed or made anew: its devices are let go" in manager.said()
+    assert not manager.store
+    with pytest.raises(PrivilegeError, match="the helper has ended"):
+        peer.ping()
+    peer.close()
+    manager.start()
+    with manager.connect() as again:
+        new = again.resume(vif)
+        assert not new.existing
+        assert new.name_leads_here()
+        assert "lc0" in links(manager.netns)
+        assert vif.fd == -1
+        new.close()
+
+
+def test_a_request_meets_a_namespace_made_anew_at_once(manager):
+    manager.start()
+    with manager.connect() as peer:
+        subprocess.run(["ip", "netns", "delete", manager.netns], check=True)
+        with pytest.raises(PrivilegeError, match="was removed or made anew: its devices are let go"):
+            peer.create()
+    assert manager.process.wait(10) == 4
+    assert not links(manager.netns)
+
+
+def test_ping_tells_which_namespace_is_served(manager):
+    manager.start()
+    with manager.connect() as peer:
+        reply = peer.ping()
+    info = Path("/run/netns", manager.netns).stat()
+    assert (reply.netns_dev, reply.netns_inode) == (info.st_dev, info.st_ino)
+
+
+def reload(manager, policy):
+    """Write another policy, and have it read."""
+    before = manager.told.count("RELOADING=1")
+    manager.file.write_text(f"namespace = '{manager.netns}'\n{policy}")
+    manager.process.send_signal(signal.SIGHUP)
+    assert until(lambda: manager.read() or manager.told.count("RELOADING=1") > before)
+    assert until(lambda: manager.read() or manager.told.count("READY=1") > before + 1)
+
+
+def test_a_narrower_policy_removes_what_it_permits_no_more(manager):
+    manager.start()
+    lost, kept = manager.connect(name="lc0"), manager.connect(name="lc1")
+    vifs = [lost.create(), kept.create()]
+    reload(manager, "[[peer]]\nuser = 0\n[[tap]]\nname = 'lc1'\nmtu = 1400\n")
+    assert links(manager.netns) == {"lo", "lc1"}
+    with pytest.raises(OSError, match="File descriptor in bad state"):
+        os.write(vifs[0].fd, FRAME)
+    assert os.write(vifs[1].fd, FRAME) == len(FRAME)
+    with pytest.raises(PrivilegeError, match="the helper has ended"):
+        lost.ping()
+    kept.ping()
+    assert "lc0 is removed: tap lc0 in namespace" in manager.said()
+    manager.read()
+    assert set(manager.store) == {"device-lc1", "guard-lc1"}
+    for each in (*vifs, lost, kept):
+        each.close()
+
+
+def test_who_is_a_peer_no_more_loses_the_connection(manager):
+    manager.start()
+    with manager.connect() as peer:
+        vif = peer.create()
+        reload(manager, POLICY.replace("user = 0", f"user = {NOBODY}"))
+        with pytest.raises(PrivilegeError, match="the helper has ended"):
+            peer.ping()
+        vif.close()
+    assert "closed: user 0 is no peer" in manager.said()
+    assert "lc0" in links(manager.netns)
+
+
+def test_a_policy_that_is_refused_leaves_the_old_one(manager):
+    manager.start()
+    with manager.connect() as peer:
+        vif = peer.create()
+        reload(manager, "[[tap]]\nname = 'lc0'\nnonsense = 1\n")
+        assert "the policy was not read again, the old one stays: " in manager.said()
+        assert "unknown key 'nonsense'" in manager.said()
+        peer.ping()
+        vif.close()
+    check = [sys.executable, "-I", "-m", "lippycat_helper", "--check", "--policy", str(manager.file)]
+    done = subprocess.run(check, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1)
+    assert "unknown key 'nonsense'" in done.stderr
+
+
+def test_a_namespace_may_be_given_instead_of_the_policys(manager):
+    manager.file.write_text("namespace = 'lc-other'\n" + POLICY.replace("count = 2", f"namespace = '{manager.netns}'"))
+    manager.start("--netns", manager.netns)
+    with manager.connect() as peer:
+        peer.create().close()
+    assert "lc0" in links(manager.netns)
+    with (
+        manager.connect(name="lt0", kind="tun") as peer,
+        pytest.raises(PrivilegeError, match=r"tun lt0 .* is not permitted"),
+    ):
+        peer.create()
+
+
+def test_a_holder_cannot_keep_the_device_or_make_it_its_own(manager):
+    """TUNSETPERSIST and TUNSETOWNER need no capability: the helper undoes them within a second."""
+    manager.start()
+    with manager.connect() as peer:
+        vif = peer.create()
+
+        def take():
+            fcntl.ioctl(vif.fd, 0x400454CB, 1)
+            fcntl.ioctl(vif.fd, 0x400454CC, NOBODY)
+            return True
+
+        assert as_nobody(take)
+        assert until(lambda: details(manager)["linkinfo"]["info_data"] == root_owned())
+        peer.release()
+        vif.close()
+    assert until(lambda: manager.read() or "lc0" not in links(manager.netns))
+
+
+def details(manager):
+    import json  # noqa: PLC0415
+
+    command = ["ip", "-n", manager.netns, "-d", "-json", "link", "show", "lc0"]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)[0]
+
+
+def root_owned():
+    return {
+        "type": "tap",
+        "pi": False,
+        "vnet_hdr": False,
+        "multi_queue": False,
+        "persist": False,
+        "user": "root",
+        "group": "root",
+    }
+
+
+def test_the_helper_holds_net_admin_alone_after_a_restart(manager):
+    manager.start()
+    manager.kill()
+    manager.start()
+    fields = status(manager.process.pid)
+    assert int(fields["CapPrm"], 16) == int(fields["CapEff"], 16) == 1 << 12
+    assert [int(fields[key], 16) for key in ("CapInh", "CapBnd", "CapAmb")] == [0, 0, 0]
