@@ -118,7 +118,7 @@ MEANING: Final[dict[str, str]] = {
     "bytes": "bytes of the RTP packets, headers included",
     "expected": "packets expected by sequence numbers (RFC 3550, A.3)",
     "lost": "expected less received (RFC 3550, A.3); a duplicate hides a loss",
-    "unique_lost": "sequence numbers that never came",
+    "unique_lost": "expected less different sequence numbers",
     "duplicates": "packets whose sequence number had come before",
     "reordered": "packets that came after a later one",
     "late": "packets too late for a jitter buffer of the depth `voip.jitter_buffer`; lost for the quality",

@@ -79,8 +79,6 @@ pub struct StreamRecord {
     pub payload_type: u8,
     /// Payload types with their codecs by SDP or RFC 3551 (empty: unknown), most packets first.
     pub types: Vec<(Type, Box<str>)>,
-    /// Packets that never came.
-    pub unique_lost: u64,
     /// Whether SDP says that it is SRTP.
     pub srtp: bool,
     /// No SDP names its source: an address translator stands before it.

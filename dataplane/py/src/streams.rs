@@ -44,7 +44,7 @@ fn sequence(d: &Bound<'_, PyDict>, r: &StreamRecord) -> PyResult<()> {
     d.set_item("bytes", s.bytes)?;
     d.set_item("expected", s.expected())?;
     d.set_item("lost", s.lost())?;
-    d.set_item("unique_lost", r.unique_lost)?;
+    d.set_item("unique_lost", s.unique_lost())?;
     d.set_item("duplicates", duplicates)?;
     d.set_item("reordered", reordered)?;
     d.set_item("late", s.more.late)?;

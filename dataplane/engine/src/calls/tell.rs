@@ -84,7 +84,6 @@ fn stream(c: &Call, ended: &Ended, measure: Measure) -> StreamRecord {
         call_id: Some(c.id.clone()),
         payload_type,
         types: stream.types().into_iter().map(|t| (t, name(t.payload_type))).collect(),
-        unique_lost: stream.gaps().losses,
         srtp,
         latched: from.is_none() && to.is_some(),
         follows: *follows,

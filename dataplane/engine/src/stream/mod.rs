@@ -332,6 +332,12 @@ impl Stream {
         self.expected() as i64 - i64::from(self.packets)
     }
 
+    /// Expected less different sequence numbers.
+    #[must_use]
+    pub fn unique_lost(&self) -> i64 {
+        self.lost() + i64::from(self.more.irregular.duplicates)
+    }
+
     /// Runs of losses; `losses` are the numbers that never came.
     #[must_use]
     pub fn gaps(&self) -> Gaps {
