@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 RUN := . scripts/env.sh &&
 
-.PHONY: help setup demo test lint bench docs lock captures clean
+.PHONY: help setup demo test lint bench docs lock install deb captures clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,12 @@ docs: setup ## write docs/reference/ anew from the code
 
 lock: setup ## resolve the Python lock files anew
 	@$(RUN) scripts/lock.sh
+
+install: setup ## install below DESTDIR (programs, units, policy, configuration, man pages, completions)
+	@scripts/install.sh
+
+deb: setup ## build the Debian package into dist/
+	@scripts/make_deb.sh
 
 captures: ## make the captures of captures/ anew (the same bytes each time)
 	@python3 -m captures.make

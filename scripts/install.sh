@@ -25,15 +25,19 @@ keep() { [ -e "$destination$3" ] || put "$1" "$2" "$3"; }
 
 rm -rf build/wheels
 mkdir -p build/wheels
-PATH="$PWD/.venv/bin:$PATH" MATURIN_PEP517_ARGS=--locked .venv/bin/python -m pip wheel --quiet \
-    --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir build/wheels . ./helper
+wheels() { # of what is locked, and of this project
+    PATH="$PWD/.venv/bin:$PATH" MATURIN_PEP517_ARGS=--locked .venv/bin/python -m pip wheel --quiet \
+        --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir build/wheels "$@"
+}
+wheels --require-hashes -r requirements/run.txt
+wheels . ./helper
 
 rm -rf "$environment"
 "$system_python" -m venv --without-pip --symlinks "$environment"
-pip() { .venv/bin/python -m pip --python "$environment/bin/python" --quiet --disable-pip-version-check "$@"; }
-pip install --no-compile --no-deps --no-build-isolation --require-hashes -r requirements/run.txt
-pip install --no-compile --no-deps build/wheels/*.whl
+.venv/bin/python -m pip --python "$environment/bin/python" --quiet --disable-pip-version-check \
+    install --no-compile --no-index --no-deps build/wheels/*.whl
 
+ln -sfn "../../../bin/python3" "$environment/bin/python3"
 # What carries the path of the build, or is of no use here.
 sed -i '/^command = /d' "$environment/pyvenv.cfg"
 find "$environment/bin" -mindepth 1 ! -name 'python*' -delete
@@ -68,7 +72,7 @@ keep 644 systemd/lippycatd.yaml /etc/lippycat/lippycatd.yaml
 rm -rf build/pages
 "$PWD/.venv/bin/python" scripts/make_pages.py build/pages
 for page in build/pages/*.[158]; do put 644 "$page" "/usr/share/man/man${page##*.}/$(basename "$page")"; done
-find "$destination/usr/share/man" -name 'lippycat*.[158]' -exec gzip -9nf {} +
+for page in build/pages/*.[158]; do gzip -9nf "$destination/usr/share/man/man${page##*.}/$(basename "$page")"; done
 put 644 build/pages/lippycat.bash /usr/share/bash-completion/completions/lippycat
 put 644 build/pages/_lippycat /usr/share/zsh/vendor-completions/_lippycat
 put 644 build/pages/lippycat.fish /usr/share/fish/vendor_completions.d/lippycat.fish

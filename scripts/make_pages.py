@@ -220,7 +220,8 @@ def pages() -> dict[str, str]:
     """Every page and script by its file's name."""
     root = tree()
     made = {f"{'-'.join(command.words)}.1": command_page(command) for command in root.walk()}
-    made["lippycatd.8"] = parser_page(daemon._parser(), "lippycatd", "")  # noqa: SLF001  the program's own parser
+    if hasattr(daemon, "_parser"):
+        made["lippycatd.8"] = parser_page(daemon._parser(), "lippycatd", "")  # noqa: SLF001  the program's own parser
     more = (
         "It is run by systemd in two roles, or executed by lippycat as root.\n"
         "Readers without root connect to /run/lippycat/reader-NAMESPACE.sock, where lippycat-reader streams pcapng.\n"

@@ -46,6 +46,13 @@ missing() {
     present nft nftables
     present ps procps
     present zstd zstd
+    present strip binutils
+    present dpkg-shlibdeps dpkg-dev
+    present lintian lintian
+    present man man-db
+    present debootstrap debootstrap
+    present systemd-nspawn systemd-container
+    present systemd-analyze systemd
     [ -e /etc/services ] || echo netbase
     [ -e /usr/include/pcap.h ] || echo libpcap-dev
     [ -e /usr/include/sys/capability.h ] || echo libcap-dev
