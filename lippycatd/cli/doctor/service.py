@@ -92,6 +92,8 @@ def _socket(item: Socket, found: Service) -> Finding:
     if item.exists and not item.refusal:
         return Finding("service", name, "ok", f"{item.path} admits {found.user}")
     unit = "lippycat-helper-tap@lc-ns.socket" if item.role == "tap" else "lippycat-helper-capture.socket"
+    if item.exists and found.root:
+        return Finding("service", name, "ok", f"{item.path} is not for root, who runs the helper itself")
     if item.exists:
         return Finding("service", name, "missing", f"{item.path}: {item.refusal}", f"systemctl status {unit}")
     if found.root:
