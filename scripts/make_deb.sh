@@ -23,7 +23,6 @@ DESTDIR=$PWD/$root NO_COMPILE=1 scripts/install.sh
 install -D -m 644 packaging/debian/lintian-overrides "$root/usr/share/lintian/overrides/lippycat"
 { cat packaging/debian/copyright.head; sed 's/^$/./; s/^/ /' LICENSE; } > "$work/copyright"
 install -D -m 644 "$work/copyright" "$root/usr/share/doc/lippycat/copyright"
-install -m 644 README.md "$root/usr/share/doc/lippycat/README.md"
 gzip -9nc CHANGELOG.md > "$root/usr/share/doc/lippycat/CHANGELOG.md.gz"
 {
     printf 'lippycat (%s) unstable; urgency=medium\n\n  * See CHANGELOG.md.gz.\n\n' "$version"
@@ -48,4 +47,5 @@ install -m 644 "$work/md5sums" "$root/DEBIAN/md5sums"
 find "$root" -newermt "@$SOURCE_DATE_EPOCH" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 package=dist/lippycat_${version}_$architecture.deb
 dpkg-deb --root-owner-group -Zxz --build "$root" "$package" > /dev/null
+rm -rf "$work"
 echo "deb: $package"

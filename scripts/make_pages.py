@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer.main
-from lippycat_helper.__main__ import _options as helper_parser
 
+from lippycat_helper.__main__ import _options as helper_parser
 from lippycatd import daemon
 from lippycatd.cli import app
 from lippycatd.cli.options import default_text
@@ -164,13 +164,20 @@ def configuration_page() -> str:
             unit = "|".join(item.choices) or item.option.unit or ("true|false" if item.kind == "bool" else "")
             shown = default_text(item)
             default = f"\n.br\nDefault: {escape(shown)}" if shown else ""
-            parts.append(f".TP\n\\fB{escape(item.key)}\\fR \\fI{escape(unit)}\\fR\n{escape(item.option.help)}.{default}\n")
+            parts.append(
+                f".TP\n\\fB{escape(item.key)}\\fR \\fI{escape(unit)}\\fR\n{escape(item.option.help)}.{default}\n"
+            )
     return "".join([*parts, _FILES, _SEE])
 
 
 def bash(root: Command) -> str:
     """Completion for bash: commands by the words before, flags, and the words a flag can have."""
-    lines = ["# bash completion of lippycat and lc", "_lippycat() {", "    local cur prev path word", "    COMPREPLY=()"]
+    lines = [
+        "# bash completion of lippycat and lc",
+        "_lippycat() {",
+        "    local cur prev path word",
+        "    COMPREPLY=()",
+    ]
     lines += ['    cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} path=""']
     lines += ['    for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do', '        case "$path $word" in']
     known = [command for command in root.walk() if len(command.words) > 1]
@@ -179,8 +186,17 @@ def bash(root: Command) -> str:
         lines.append(f'            "{before} {word}") path="{before} {word}" ;;')
     lines += ["        esac", "    done", '    case "$prev" in']
     words = {name: flag.words for command in root.walk() for flag in command.flags for name in flag.names if flag.words}
-    lines += [f'        {name}) COMPREPLY=($(compgen -W "{" ".join(each)}" -- "$cur")); return ;;' for name, each in words.items()]
-    files = {name for command in root.walk() for flag in command.flags for name in flag.names if flag.takes in {"FILE", "DIR"}}
+    lines += [
+        f'        {name}) COMPREPLY=($(compgen -W "{" ".join(each)}" -- "$cur")); return ;;'
+        for name, each in words.items()
+    ]
+    files = {
+        name
+        for command in root.walk()
+        for flag in command.flags
+        for name in flag.names
+        if flag.takes in {"FILE", "DIR"}
+    }
     if files:
         lines.append(f"        {'|'.join(sorted(files))}) compopt -o default; return ;;")
     lines += ["    esac", '    case "$path" in']
@@ -201,15 +217,20 @@ def fish(root: Command) -> str:
     lines = ["# fish completion of lippycat and lc"]
     for program in ("lippycat", "lc"):
         for command in root.walk():
-            seen = [f"__fish_seen_subcommand_from {word}" for word in command.words[1:]]
-            condition = "; and ".join(seen) or "__fish_use_subcommand"
-            for one in command.below:
-                lines.append(f"complete -c {program} -f -n '{condition}' -a {one.words[-1]} -d {_quoted(one.help)}")
-            for flag in command.flags:
-                names = " ".join(f"-l {name[2:]}" if name.startswith("--") else f"-s {name[1:]}" for name in flag.names)
-                takes = f" -x -a '{' '.join(flag.words)}'" if flag.words else " -r" if flag.takes else ""
-                lines.append(f"complete -c {program} -n '{condition}' {names}{takes} -d {_quoted(flag.help)}")
+            lines += _fish(f"complete -c {program}", command)
     return "\n".join([*lines, ""])
+
+
+def _fish(start: str, command: Command) -> Iterator[str]:
+    """What can follow one command."""
+    seen = [f"__fish_seen_subcommand_from {word}" for word in command.words[1:]]
+    condition = "; and ".join(seen) or "__fish_use_subcommand"
+    for one in command.below:
+        yield f"{start} -f -n '{condition}' -a {one.words[-1]} -d {_quoted(one.help)}"
+    for flag in command.flags:
+        names = " ".join(f"-l {name[2:]}" if name.startswith("--") else f"-s {name[1:]}" for name in flag.names)
+        takes = f" -x -a '{' '.join(flag.words)}'" if flag.words else " -r" if flag.takes else ""
+        yield f"{start} -n '{condition}' {names}{takes} -d {_quoted(flag.help)}"
 
 
 def _quoted(text: str) -> str:
@@ -220,8 +241,7 @@ def pages() -> dict[str, str]:
     """Every page and script by its file's name."""
     root = tree()
     made = {f"{'-'.join(command.words)}.1": command_page(command) for command in root.walk()}
-    if hasattr(daemon, "_parser"):
-        made["lippycatd.8"] = parser_page(daemon._parser(), "lippycatd", "")  # noqa: SLF001  the program's own parser
+    made["lippycatd.8"] = parser_page(daemon._parser(), "lippycatd", "")  # noqa: SLF001  the program's own parser
     more = (
         "It is run by systemd in two roles, or executed by lippycat as root.\n"
         "Readers without root connect to /run/lippycat/reader-NAMESPACE.sock, where lippycat-reader streams pcapng.\n"

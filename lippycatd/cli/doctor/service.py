@@ -14,8 +14,9 @@ import sys
 from pathlib import Path
 
 from lippycat_helper import wire
-from lippycatd import config, privileged
+from lippycatd import privileged
 from lippycatd.cli.doctor.finding import Finding
+from lippycatd.daemon import settings
 from lippycatd.errors import LippycatError
 
 CONFIGURATION = Path("/etc/lippycat/lippycatd.yaml")
@@ -210,11 +211,6 @@ def _systemd() -> int:
 
 def _configuration() -> str | None:
     """What is wrong with the service's configuration, empty when nothing is; None: there is none, or not to read."""
-    try:
-        text = CONFIGURATION.read_text(encoding="utf-8")
-        config.build(config.from_file(text, str(CONFIGURATION)))
-    except OSError:
+    if not os.access(CONFIGURATION, os.R_OK):
         return None
-    except (LippycatError, UnicodeError) as error:
-        return str(error)
-    return ""
+    return "; ".join(settings.check(str(CONFIGURATION)))
