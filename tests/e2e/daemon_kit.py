@@ -58,8 +58,11 @@ class Feed:
 class Daemon:
     """One lippycatd. Its folder is searchable for the user it drops to."""
 
-    def __init__(self, config="", *, arguments=(), environment=None, inherited=None, prepare=None, more=()):
-        """`inherited`: listening sockets by name; `more`: other pipes to feed; `prepare(self)` comes first."""
+    def __init__(self, config="", *, arguments=(), environment=None, inherited=None, prepare=None, more=(), program=()):
+        """`inherited`: listening sockets by name; `more`: other pipes to feed; `prepare(self)` comes first.
+
+        `program`: what is run in place of the command.
+        """
         self.folder = Path(tempfile.mkdtemp(prefix="lc-daemon-"))
         self.folder.chmod(0o755)
         self.out = self.folder / "out"
@@ -80,8 +83,9 @@ class Daemon:
             prepare(self)
         environment = {**os.environ, "NOTIFY_SOCKET": str(self.folder / "notify.sock"), **(environment or {})}
         with self.log.open("w") as log:
+            command = self._command(program or [BIN / "lippycatd"], arguments, inherited or {})
             self.process = subprocess.Popen(
-                self._command(arguments, inherited or {}), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env=environment, pass_fds=[each.fileno() for each in (inherited or {}).values()],
             )  # fmt: skip
         for feed in (self.feed, *self.more):
@@ -92,9 +96,9 @@ class Daemon:
         until(lambda: self.told("READY=1") or self.process.poll() is not None, 20, self.said())
         assert self.process.poll() is None, self.said()
 
-    def _command(self, arguments, inherited):
+    def _command(self, program, arguments, inherited):
         """The command line, as systemd would start it with these sockets."""
-        command = [str(BIN / "lippycatd"), "--config", str(self.config), *arguments]
+        command = [*map(str, program), "--config", str(self.config), *arguments]
         if not inherited:
             return command
         moves = " ".join(f"{10 + n}<&{each.fileno()}" for n, each in enumerate(inherited.values()))

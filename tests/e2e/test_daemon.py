@@ -10,6 +10,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 import time
 import urllib.request
@@ -347,3 +348,62 @@ def test_two_pipelines(daemon, packets):
     run.feed.close()
     assert run.process.wait(10) == 0, run.said()
     assert run.event("totals")[-1]["in"] == len(packets) + 100
+
+
+# Runs the daemon and says in a file that was opened before what was imported after the lock.
+DRIVER = """
+import json, os, sys
+told = open(os.environ["LC_TOLD"], "w")
+from lippycatd import _dataplane
+late, locked, lock = [], [], _dataplane.lock
+
+def hook(event, arguments):
+    if event == "import" and locked:
+        late.append(arguments[0])
+
+def locking(*role, **paths):
+    done = lock(*role, **paths)
+    locked.append(True)
+    return done
+
+_dataplane.lock = locking
+sys.addaudithook(hook)
+from lippycatd import daemon
+status = daemon.run(sys.argv[1:])
+told.write(json.dumps({"status": status, "late": late}))
+told.close()
+"""
+
+
+@pytest.mark.parametrize("console", [False, True])
+def test_nothing_is_imported_after_the_lock(daemon, packets, console):
+    """Whatever is asked of it: reloads of every kind, all pages, all signals, names in a filter, the interface."""
+    told = f"/tmp/lc-told-{os.getpid()}"
+    config = PLAIN + ("logging: {format: console}\n" if console else "")
+    environment = {"LC_TOLD": told, "PYDANTIC_DISABLE_PLUGINS": "1"}
+    try:
+        run = daemon(config, program=[sys.executable, "-c", DRIVER], environment=environment)
+        run.feed.send(packets)
+        run.read_all()
+        named = config.replace("}\nvoip", ", filter: port sip and host localhost and ip proto \\tcp}\nvoip")
+        steps = [text for text, _ in MALFORMED.values()]
+        steps += [named, config.replace("alice", "'+49*'"), config.replace("a.pcap", "b.pcapng")]
+        steps += [config + "virtual_interface: {enabled: true, rate_limit: 100}\n", config]
+        refused = 0
+        for text in steps:
+            run.write(text)
+            refused += run.reload().returncode != 0
+        assert refused == len(MALFORMED), run.said()
+        for path in ("/metrics", "/healthz", "/readyz", "/api/v1/status", "/nothing"):
+            run.get(path)
+        for number in (signal.SIGHUP, signal.SIGUSR1):
+            run.process.send_signal(number)
+        until(lambda: "totals" in run.said())
+        ended = run.end()
+        text = Path(told).read_text()
+        assert text, (ended, run.said())
+        assert ended[0] in {0, 1}, run.said()
+        found = json.loads(text)
+    finally:
+        Path(told).unlink(missing_ok=True)
+    assert found["late"] == []
