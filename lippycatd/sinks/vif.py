@@ -130,7 +130,7 @@ def adopt(device: Device, section: VifSection) -> Device:
 
     helper = privileged.connect(request(section))
     try:
-        getattr(helper, "adopt")(device.vif)  # noqa: B009
+        helper.adopt(device.vif)
     except BaseException:
         helper.close()
         raise

@@ -64,7 +64,7 @@ class Daemon:
         `program`: what is run in place of the command.
         """
         self.folder = Path(tempfile.mkdtemp(prefix="lc-daemon-"))
-        self.folder.chmod(0o755)
+        self.folder.chmod(0o777)  # whoever the daemon runs as makes its control socket there
         self.out = self.folder / "out"
         self.out.mkdir()
         self.out.chmod(0o777)

@@ -1,0 +1,237 @@
+"""The daemon's interface through everything that can happen to it; one tcpdump reads across what it survives."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from daemon_kit import BIN, Daemon, until
+
+from captures import files
+
+NETNS = "lc-ns"
+CONFIG = "capture: {read_file: '{source}'}\nvirtual_interface: {enabled: true}\n"
+POLICY = """\
+namespace = "lc-ns"
+socket = "/run/lippycat/helper.sock"
+group = "nogroup"
+[[peer]]
+user = "nobody"
+[[tap]]
+name = "lc*"
+kind = "tap"
+count = 2
+mtu = 65521
+txqueuelen = 1000
+"""
+ROOM = (
+    "mount -t tmpfs tmpfs /run/lippycat && mount -t tmpfs tmpfs /run/netns && chmod 755 /run/lippycat && echo && read _"
+)
+
+
+class Room:
+    """A mount namespace with its own /run/lippycat and /run/netns, and a helper service in it."""
+
+    def __init__(self, folder):
+        for path in ("/run/lippycat", "/run/netns"):
+            Path(path).mkdir(parents=True, exist_ok=True)
+        self.process = subprocess.Popen(
+            ["unshare", "-m", "sh", "-c", ROOM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert self.process.stdout.readline() == "\n"
+        self.prefix = ["nsenter", "-m", "-t", str(self.process.pid)]
+        self.policy = folder / "helper.toml"
+        self.policy.write_text(POLICY)
+        self.policy.chmod(0o644)
+        self.log = folder / "helper.log"
+        self.log.touch()
+        self.helper = None
+        self.started = []
+
+    def run(self, *command, check=True):
+        return subprocess.run([*self.prefix, *command], capture_output=True, text=True, check=check)
+
+    def start_helper(self):
+        before = self.log.read_text().count("serving")
+        with self.log.open("a") as log:
+            self.helper = subprocess.Popen(
+                [*self.prefix, sys.executable, "-I", "-m", "lippycat_helper", "--policy", self.policy],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
+        until(lambda: self.log.read_text().count("serving") > before, 20, self.log.read_text())
+
+    def kill_helper(self):
+        self.helper.kill()
+        self.helper.wait(10)
+
+    def read(self, path, netns=NETNS):
+        """A tcpdump on lc0 that has begun to read."""
+        process = subprocess.Popen(
+            [*self.prefix, "ip", "netns", "exec", netns, "tcpdump", "-i", "lc0", "-n", "-U", "--immediate-mode",
+             "-B", "65536", "-w", path],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        self.started.append(process)
+        assert "listening on lc0" in process.stderr.readline()
+        return process
+
+    def close(self):
+        for process in (*self.started, self.helper):
+            if process is not None and process.poll() is None:
+                process.kill()
+                process.wait(10)
+            if process is not None and process.stderr is not None:
+                process.stderr.close()
+        self.run("ip", "netns", "delete", NETNS, check=False)
+        with contextlib.suppress(OSError):
+            self.process.stdin.close()
+        self.process.kill()
+        self.process.wait(10)
+        self.process.stdout.close()
+
+
+@pytest.fixture
+def room(privileged, tmp_path):
+    made = Room(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def daemon(room):
+    made = []
+
+    def start(config=CONFIG):
+        nobody = ["setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups"]
+        made.append(Daemon(config, program=[*room.prefix, *nobody, BIN / "lippycatd"]))
+        return made[-1]
+
+    yield start
+    for each in made:
+        each.close()
+
+
+@pytest.fixture(scope="session")
+def packets(root):
+    return files.read_pcap((root / "captures" / "demo.pcap").read_bytes())[:900]
+
+
+def word(run):
+    return run.status()["health"]["status"]
+
+
+def seen(reader, path):
+    """The frames a reader got, once it has ended."""
+    time.sleep(0.5)
+    reader.send_signal(signal.SIGINT)
+    told = reader.communicate(timeout=20)[1]
+    assert "0 packets dropped by kernel" in told, told
+    return [data for _, data in files.read_pcap(path.read_bytes())]
+
+
+def selected(run):
+    return run.accounting()["selected"]
+
+
+def written(run):
+    return run.metrics().get('lippycat_vif_injected_packets_total{vif="lc0"}', 0)
+
+
+def test_the_helper_comes_later_goes_and_comes_again(room, daemon, packets, tmp_path):
+    run = daemon()
+    assert run.get("/readyz")[0] == 200
+    assert word(run) == "degraded"
+    assert run.metrics()['lippycat_vif_up{vif="lc0"}'] == 0
+    run.feed.send(packets[:100])
+    run.read_all()
+    lost = selected(run)
+    assert run.metrics()['lippycat_vif_dropped_packets_total{reason="gone",vif="lc0"}'] == lost > 0
+    room.start_helper()
+    until(lambda: word(run) == "ready", 40)
+    assert run.metrics()['lippycat_vif_up{vif="lc0"}'] == 1
+    reader = room.read(tmp_path / "seen.pcap")
+    run.feed.send(packets[100:300])
+    run.read_all()
+    room.kill_helper()
+    until(lambda: word(run) == "degraded", 10)
+    assert any("the helper is gone" in event["event"] for event in run.events())
+    run.feed.send(packets[300:500])
+    run.read_all()
+    room.start_helper()
+    until(lambda: word(run) == "ready", 40)
+    assert "adopted" in room.log.read_text()
+    run.feed.send(packets[500:700])
+    run.read_all()
+    until(lambda: written(run) == selected(run) - lost)
+    first = selected(run) - lost
+    os.kill(pid_of(run), signal.SIGKILL)
+    run.process.wait(10)
+    assert room.run("ip", "-n", NETNS, "link", "show", "lc0").returncode == 0, "the helper keeps the device"
+    again = daemon()
+    until(lambda: word(again) == "ready", 10)
+    again.feed.send(packets[700:])
+    again.read_all()
+    until(lambda: written(again) == selected(again))
+    assert len(seen(reader, tmp_path / "seen.pcap")) == first + selected(again)
+    assert again.end()[0] == 0
+
+
+def pid_of(run):
+    """The daemon behind nsenter, which executes it."""
+    return run.process.pid
+
+
+def test_a_device_that_is_deleted_and_a_namespace_that_is_made_anew(room, daemon, packets, tmp_path):
+    room.start_helper()
+    run = daemon()
+    assert word(run) == "ready"
+    room.run("ip", "-n", NETNS, "link", "del", "lc0")
+    until(lambda: any("was deleted" in event["event"] for event in run.events()), 10)
+    until(lambda: len(run.event("the interface is there")) == 1, 40)
+    reader = room.read(tmp_path / "one.pcap")
+    run.feed.send(packets[:300])
+    run.read_all()
+    until(lambda: written(run) == selected(run))
+    assert len(seen(reader, tmp_path / "one.pcap")) == selected(run)
+    before = selected(run)
+
+    room.run("ip", "netns", "delete", NETNS)
+    room.run("ip", "netns", "add", NETNS)
+    until(lambda: any("made anew" in event["event"] for event in run.events()), 10)
+    if room.helper.poll() is None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            room.helper.wait(10)
+    if room.helper.poll() is not None:
+        room.start_helper()  # as systemd does
+    until(lambda: len(run.event("the interface is there")) == 2, 60)
+    reader = room.read(tmp_path / "two.pcap")
+    run.feed.send(packets[300:600])
+    run.read_all()
+    until(lambda: written(run) == selected(run))
+    assert len(seen(reader, tmp_path / "two.pcap")) == selected(run) - before
+    assert run.end()[0] == 0
+
+
+def test_an_interface_that_a_reload_adds_and_takes_away(room, daemon, packets):
+    room.start_helper()
+    run = daemon("capture: {read_file: '{source}'}\n")
+    run.write(CONFIG)
+    assert run.reload().stdout == "reloaded: virtual_interface.enabled\n"
+    until(lambda: run.metrics().get('lippycat_vif_up{vif="lc0"}') == 1, 20)
+    run.feed.send(packets[:300])
+    run.read_all()
+    until(lambda: written(run) == selected(run) > 0)
+    run.write("capture: {read_file: '{source}'}\n")
+    assert run.reload().returncode == 0
+    until(lambda: run.metrics()['lippycat_vif_up{vif="lc0"}'] == 0)
+    before = written(run)
+    run.feed.send(packets[300:])
+    run.read_all()
+    assert (written(run), word(run)) == (before, "ready")
+    assert run.end()[0] == 0
