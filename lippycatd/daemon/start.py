@@ -153,6 +153,7 @@ def _rehearse(plans: dict[str, Plan]) -> None:
     preload.metrics()
     preload.reload()
     from lippycatd import privileged  # noqa: F401, PLC0415  an interface may be asked for at a reload
+
     bpf.compile_filter("port sip and host localhost and ip proto \\tcp")
 
 
