@@ -14,7 +14,8 @@ imports the wire for layouts and codes.
     boot         the moment with CAP_SYS_ADMIN
     keeper       removes the namespace that a run made
     tap          making, preparing and recognising a device
-    rules        packet filter rules: a device is deaf, a capture socket mute
+    rules        packet filter rules of a device
+    egress       a program: refuse what capture sockets send
     filters      the program that is locked onto a capture socket
     capture      making confined capture sockets
     operations   what the roles share

@@ -224,10 +224,10 @@ class Service:
         except HelperError as error:
             say(f"the policy was not read again, the old one stays: {error}")
         else:
-            say(f"the policy {self._helper.policy.source} was read again")
             lost = self._helper.enforce() | {s for s in self._sessions.values() if not self._still(s)}
             for sock in [sock for sock, session in self._sessions.items() if session in lost]:
                 self._drop(sock)
+            say(f"the policy {self._helper.policy.source} was read again")
         self._manager.tell("READY=1")
         return False
 

@@ -9,7 +9,10 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from capture_kit import PEERS, Wire, request
 from helper_kit import Run, Service, marker
+
+from lippycatd import privileged as client
 
 
 @pytest.fixture
@@ -52,5 +55,30 @@ def service(privileged, folder, swept):
             made = Service(folder, f'namespace = "{swept}"\n{policy}', *prefix, role=role)
             stack.callback(made.close)
             return made
+
+        yield start
+
+
+@pytest.fixture
+def wire(swept, privileged):
+    return Wire(swept)
+
+
+@pytest.fixture
+def capturing(service, wire):
+    """Start a capture service in the namespace of `wire`; gives what opens a capture there."""
+    with contextlib.ExitStack() as stack:
+
+        def start(entries, *prefix):
+            served = service(PEERS + entries, *wire.prefix, *prefix, role="capture")
+            served.connect = lambda: stack.enter_context(client.connect_capture(served.path))
+
+            def capture(peer=None, **options):
+                got = (peer or served.connect()).open_capture(request(**options))
+                stack.callback(got.close)
+                return got
+
+            served.capture = capture
+            return served
 
         yield start

@@ -2,141 +2,41 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import errno
-import mmap
 import os
 import socket
 import struct
-import subprocess
 
 import pytest
-from helper_kit import NOBODY, as_nobody, status, until
+from capture_kit import (
+    BLOCK,
+    BLOCKS,
+    EVERYTHING,
+    SOL_PACKET,
+    Ring,
+    as_nobody_in,
+    ethernet,
+    packets,
+    received,
+    request,
+)
+from helper_kit import as_nobody, status
 
 from lippycatd import privileged as client
 from lippycatd.errors import PrivilegeError
 
-SOL_PACKET, STATISTICS, RX_RING, TX_RING, FANOUT = 263, 6, 5, 13, 18
-BLOCK, BLOCKS = 1 << 16, 4
-EVERYTHING = "filter = [[0x06, 0, 0, 0x40000]]\n"
+RX_RING, TX_RING = 5, 13
 # `lippycat policy compile udp`: offsets of an untagged Ethernet frame
 UDP = """filter = [
     [0x28, 0, 0, 12], [0x15, 0, 5, 0x86dd], [0x30, 0, 0, 20], [0x15, 6, 0, 17], [0x15, 0, 6, 44], [0x30, 0, 0, 54],
     [0x15, 3, 4, 17], [0x15, 0, 3, 0x800], [0x30, 0, 0, 23], [0x15, 0, 1, 17], [0x06, 0, 0, 0x40000], [0x06, 0, 0, 0],
 ]
 """
-PEERS = f"group = {NOBODY}\n[[peer]]\ngroup = {NOBODY}\n[[peer]]\nuser = 0\n"
 
 
-def ethernet(kind=0x0800, protocol=17, destination=b"\xff" * 6, number=0, size=200):
-    """A frame with an IPv4 header; `number` chooses the flow."""
-    ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, size - 14, number, 0, 64, protocol, 0, b"\n\0\0\1", b"\n\0\0\2")
-    ports = struct.pack("!HHHH", 5060 + number, 5060, size - 34, 0)
-    return (destination + b"\2\0\0\0\0\1" + kind.to_bytes(2, "big") + ip + ports).ljust(size, b"x")
-
-
-class Wire:
-    """A namespace with two pairs of interfaces, up and silent: w0-p0 and w1-p1."""
-
-    def __init__(self, netns):
-        self.netns = netns
-        self.prefix = ("ip", "netns", "exec", netns)
-        self.ip("netns", "add", netns, outside=True)
-        self.ip("link", "set", "lo", "up")
-        quiet = "echo 1 | tee /proc/sys/net/ipv6/conf/*/disable_ipv6"
-        subprocess.run([*self.prefix, "sh", "-c", quiet], check=True, stdout=subprocess.DEVNULL)
-        for n in (0, 1):
-            self.ip("link", "add", f"w{n}", "type", "veth", "peer", "name", f"p{n}")
-        for name in ("w0", "p0", "w1", "p1"):
-            self.ip("link", "set", name, "up")
-
-    def ip(self, *arguments, outside=False):
-        subprocess.run(["ip", *(() if outside else ("-n", self.netns)), *arguments], check=True)
-
-    def send(self, name, *frames):
-        """Send frames out of an interface: its peer receives them."""
-        code = (
-            "import socket, sys\ns = socket.socket(17, 3, 0)\ns.bind((sys.argv[1], 0))\n"
-            "[s.send(bytes.fromhex(line)) for line in sys.stdin.read().split()]"
-        )
-        text = "\n".join(frame.hex() for frame in frames)
-        subprocess.run([*self.prefix, "python3", "-c", code, name], input=text, text=True, check=True)
-
-    def index(self, name):
-        path = f"/sys/class/net/{name}/ifindex"
-        done = subprocess.run([*self.prefix, "cat", path], capture_output=True, text=True, check=True)
-        return int(done.stdout)
-
-
-@pytest.fixture
-def wire(swept, privileged):
-    return Wire(swept)
-
-
-@pytest.fixture
-def helper(service, wire):
-    """Start a capture service in the namespace of `wire`; gives what opens a capture there."""
-    with contextlib.ExitStack() as stack:
-
-        def start(entries, *prefix):
-            served = service(PEERS + entries, *wire.prefix, *prefix, role="capture")
-            served.connect = lambda: stack.enter_context(client.connect_capture(served.path))
-
-            def capture(peer=None, **options):
-                got = (peer or served.connect()).open_capture(request(**options))
-                stack.callback(got.close)
-                return got
-
-            served.capture = capture
-            return served
-
-        yield start
-
-
-def request(interface="w0", **options):
-    return client.CaptureRequest(interface, **{"block_size": BLOCK, "block_count": BLOCKS, "timeout_ms": 1} | options)
-
-
-def packets(fd):
-    """tp_packets since the last call."""
-    with socket.socket(fileno=os.dup(fd)) as sock:
-        return struct.unpack("3I", sock.getsockopt(SOL_PACKET, STATISTICS, 12))[0]
-
-
-class Ring:
-    """A small reader of a TPACKET_V3 ring: Documentation/networking/packet_mmap.rst."""
-
-    def __init__(self, fd):
-        self.map = mmap.mmap(fd, BLOCK * BLOCKS)
-        self.block = 0
-
-    def frames(self):
-        """The frames of the blocks that are ready: bytes, original length."""
-        found = []
-        while True:
-            at = self.block * BLOCK
-            ready, count, offset = struct.unpack_from("III", self.map, at + 8)
-            if not ready & 1:
-                return found
-            at += offset
-            for _ in range(count):
-                following, _, _, kept, length, _, start = struct.unpack_from("=IIIIIIH", self.map, at)
-                found.append((self.map[at + start : at + start + kept], length))
-                at += following
-            struct.pack_into("I", self.map, self.block * BLOCK + 8, 0)
-            self.block = (self.block + 1) % BLOCKS
-
-
-def received(*rings, count):
-    """Wait for so many frames."""
-    found = []
-    until(lambda: found.extend(f for ring in rings for f in ring.frames()) or len(found) >= count, 5)
-    return found
-
-
-def test_what_an_interface_receives_is_in_the_ring(helper, wire):
-    served = helper('[[capture]]\ninterface = "w?"\n' + EVERYTHING)
+def test_what_an_interface_receives_is_in_the_ring(capturing, wire):
+    served = capturing('[[capture]]\ninterface = "w?"\n' + EVERYTHING)
     got = served.capture()
     assert (got.ifindex, got.arphrd, got.snaplen, got.any) == (wire.index("w0"), 1, 262144, False)
     sent = [ethernet(number=n) for n in range(20)]
@@ -148,8 +48,8 @@ def test_what_an_interface_receives_is_in_the_ring(helper, wire):
     assert received(ring, count=1) == [(sent[0], 200)]
 
 
-def test_a_member_of_the_group_gets_it_without_any_privilege(helper, wire):
-    served = helper('[[capture]]\ninterface = "w0"\n' + EVERYTHING)
+def test_a_member_of_the_group_gets_it_without_any_privilege(capturing, wire):
+    served = capturing('[[capture]]\ninterface = "w0"\n' + EVERYTHING)
 
     def work():
         got = client.acquire_capture([request()], served.path).open_capture(request())
@@ -159,16 +59,16 @@ def test_a_member_of_the_group_gets_it_without_any_privilege(helper, wire):
     assert as_nobody(work) == [BLOCK * BLOCKS, wire.index("w0")]
 
 
-def test_the_helper_holds_net_raw_alone(helper, wire):
-    served = helper('[[capture]]\ninterface = "w0"\n' + EVERYTHING)
+def test_the_helper_holds_net_raw_alone(capturing, wire):
+    served = capturing('[[capture]]\ninterface = "w0"\n' + EVERYTHING)
     fields = status(served.process.pid)
     assert int(fields["CapPrm"], 16) == int(fields["CapEff"], 16) == 1 << 13
     assert [int(fields[key], 16) for key in ("CapInh", "CapBnd", "CapAmb")] == [0, 0, 0]
     assert fields["NoNewPrivs"] == "1"
 
 
-def test_the_policys_filter_and_snap_length_are_locked_on(helper, wire):
-    served = helper('[[capture]]\ninterface = "w0"\nsnaplen = 60\n' + UDP)
+def test_the_policys_filter_and_snap_length_are_locked_on(capturing, wire):
+    served = capturing('[[capture]]\ninterface = "w0"\nsnaplen = 60\n' + UDP)
     got = served.capture()
     ring = Ring(got.fds[0])
     wire.send("p0", ethernet(protocol=6), ethernet(kind=0x0806), ethernet(number=7))
@@ -180,8 +80,8 @@ def test_the_policys_filter_and_snap_length_are_locked_on(helper, wire):
         served.capture()
 
 
-def test_several_sockets_share_the_flows_and_no_frame_comes_twice(helper, wire):
-    served = helper('[[capture]]\ninterface = "w0"\ncount = 4\n' + EVERYTHING)
+def test_several_sockets_share_the_flows_and_no_frame_comes_twice(capturing, wire):
+    served = capturing('[[capture]]\ninterface = "w0"\ncount = 4\n' + EVERYTHING)
     got = served.capture(sockets=4)
     rings = [Ring(fd) for fd in got.fds]
     sent = [ethernet(number=n) for n in range(200)]
@@ -191,11 +91,11 @@ def test_several_sockets_share_the_flows_and_no_frame_comes_twice(helper, wire):
     assert all(packets(fd) > 10 for fd in got.fds)
 
 
-def test_any_is_every_interface_but_the_vifs(helper, wire):
+def test_any_is_every_interface_but_the_vifs(capturing, wire):
     wire.ip("link", "add", "lc5", "type", "veth", "peer", "name", "p5")
     for name in ("lc5", "p5"):
         wire.ip("link", "set", name, "up")
-    served = helper("[[capture]]\nany = true\npromiscuous = true\n" + EVERYTHING)
+    served = capturing("[[capture]]\nany = true\npromiscuous = true\n" + EVERYTHING)
     got = served.capture(interface="any")
     assert (got.ifindex, got.arphrd, got.any) == (0, 0, True)
     ring = Ring(got.fds[0])
@@ -236,12 +136,12 @@ def attempts(fd):
         return found
 
 
-def test_what_the_holder_cannot_undo(helper, wire):
-    served = helper('[[capture]]\ninterface = "w0"\ncount = 3\n' + EVERYTHING)
+def test_what_the_holder_cannot_undo(capturing, wire):
+    served = capturing('[[capture]]\ninterface = "w0"\ncount = 3\n' + EVERYTHING)
     peer = served.connect()
     one, group = served.capture(peer), served.capture(peer, sockets=2)
     for got in (one, group):
-        found = as_nobody_in(wire, lambda got=got: attempts(got.fds[0]))
+        found = as_nobody_in(wire.netns, lambda got=got: attempts(got.fds[0]))
         in_group = got is group
         assert found.pop("bind elsewhere") == (errno.EINVAL if in_group else 0)
         assert set(found.values()) <= {errno.EBUSY, errno.EPERM}, found
@@ -252,18 +152,3 @@ def test_what_the_holder_cannot_undo(helper, wire):
     wire.send("p0", ethernet())
     assert packets(one.fds[0]) == 0
     assert sum(packets(fd) for fd in group.fds) == 1
-
-
-def as_nobody_in(wire, work):
-    """Run `work` without any privilege in the wire's namespace (a name is looked up where the caller is)."""
-
-    own = os.open("/proc/self/ns/net", os.O_RDONLY)
-    libc = ctypes.CDLL(None, use_errno=True)
-    there = os.open(f"/run/netns/{wire.netns}", os.O_RDONLY)
-    try:
-        assert libc.setns(there, 0x40000000) == 0
-        return as_nobody(work)
-    finally:
-        assert libc.setns(own, 0x40000000) == 0
-        os.close(own)
-        os.close(there)
