@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
+    from lippycatd import _dataplane
     from lippycatd.config.sections import VirtualInterface
+    from lippycatd.sources import af_packet
 
 _LOOK = 0.5  # seconds between two looks
 _FIRST, _LONGEST = 0.5, 30.0  # seconds of the backoff
@@ -126,14 +128,36 @@ class Keeper:
 
 
 class WireKeeper:
-    """The captures of one line: an interface that was made anew gets new sockets."""
+    """The captures of one line: an interface that was made anew gets new sockets, also from a helper that came back."""
 
-    def __init__(self, tend: Callable[[], None]) -> None:
-        self._tend = tend
+    def __init__(self, wire: af_packet.Wire, line: _dataplane.Line, log: FilteringBoundLogger) -> None:
+        self._wire, self._line, self._log = wire, line, log
+        self._wait, self._due = _FIRST, 0.0
+        self.trouble = ""
 
     def look(self) -> None:
         """One look; asks the helper where that is needed."""
-        self._tend()
+        if not self._wire.helper_is_gone():
+            self._wire.tend(self._line)
+            return
+        if not self.trouble:
+            self.trouble = "the capture helper is gone; the captures go on without it"
+            self._log.warning(self.trouble)
+            self._wait, self._due = _FIRST, 0.0
+        if time.monotonic() < self._due:
+            return
+        try:
+            self._wire.reconnect()
+        except PrivilegeError:
+            self._due = time.monotonic() + self._wait
+            self._wait = min(2 * self._wait, _LONGEST)
+        else:
+            self.trouble = ""
+            self._log.info("the capture helper is there")
+
+    def deaf(self) -> list[str]:
+        """The interfaces that were deleted and are not there again."""
+        return [f"the interface {self._wire.names[source]} is gone" for source in self._line.deaf()]
 
 
 def _exists(fd: int) -> bool:

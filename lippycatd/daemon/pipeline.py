@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +52,7 @@ class Pipeline:
         self.stats = build.stats(opened, self._line)
         outlet = Outlet(None, opened.records, opened.pseudonyms)
         self._runner = Runner(self._line, Stop(), log, Bars(sys.stderr, wanted=False), outlet, self.stats)
-        self.wire = WireKeeper(functools.partial(opened.wire.tend, self._line)) if opened.wire is not None else None
+        self.wire = WireKeeper(opened.wire, self._line, log) if opened.wire is not None else None
         self.keeper: Keeper | None = None
         if opened.plan.vif:
             self._keep(opened.device)
@@ -88,7 +87,8 @@ class Pipeline:
 
     def degraded(self) -> list[str]:
         """What it goes on without."""
-        return [self.keeper.trouble] if self.keeper is not None and self.keeper.trouble else []
+        troubles = [each.trouble for each in (self.keeper, self.wire) if each is not None and each.trouble]
+        return [*troubles, *(self.wire.deaf() if self.wire is not None else ())]
 
     def drain(self) -> None:
         """Reads nothing more, and writes what was taken."""

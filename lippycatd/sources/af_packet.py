@@ -136,6 +136,25 @@ class Wire:
         self._captures[source] = fresh
         return line.replace_input(source, self._input(fresh))
 
+    def helper_is_gone(self) -> bool:
+        """Whether the helper has closed its side; what is open goes on without it."""
+        import select  # noqa: PLC0415  only Linux comes here
+
+        poll = select.poll()
+        try:
+            poll.register(self._helper.fileno(), select.POLLIN | select.POLLHUP)
+        except (OSError, ValueError):
+            return True
+        return bool(poll.poll(0))
+
+    def reconnect(self) -> None:
+        """Goes on with the helper's service that has come back. Raises PrivilegeError with one line."""
+        from lippycatd import privileged  # noqa: PLC0415  loaded before
+
+        fresh = privileged.connect_capture()
+        self._helper.close()
+        self._helper = fresh
+
     def close(self) -> None:
         """Gives the sockets and the helper up; the core's own descriptors must be closed before."""
         for capture in self._open():

@@ -17,7 +17,8 @@ import urllib.request
 from pathlib import Path
 
 from captures import files
-from demo.live import free_port, page, parse_metrics
+from demo.live import free_port, parse_metrics
+from lippycatd.cli.debug import UnixConnection
 
 BIN = Path(__file__).resolve().parents[2] / ".venv" / "bin"
 
@@ -58,10 +59,13 @@ class Feed:
 class Daemon:
     """One lippycatd. Its folder is searchable for the user it drops to."""
 
-    def __init__(self, config="", *, arguments=(), environment=None, inherited=None, prepare=None, more=(), program=()):
+    def __init__(
+        self, config="", *, arguments=(), environment=None, inherited=None, prepare=None, more=(), program=(), fed=True
+    ):
         """`inherited`: listening sockets by name; `more`: other pipes to feed; `prepare(self)` comes first.
 
-        `program`: what is run in place of the command.
+        `program`: what is run in place of the command. Without `fed` there is no pipe, and the pages are read from the
+        control socket, since the daemon may live in another network namespace.
         """
         self.folder = Path(tempfile.mkdtemp(prefix="lc-daemon-"))
         self.folder.chmod(0o777)  # whoever the daemon runs as makes its control socket there
@@ -69,6 +73,7 @@ class Daemon:
         self.out.mkdir()
         self.out.chmod(0o777)
         self.feed, *self.more = (Feed(self.folder / name) for name in ("source.fifo", *more))
+        self.fed = fed
         self.port = free_port()
         self.control = self.folder / "control.sock"
         self.config = self.folder / "lippycatd.yaml"
@@ -88,7 +93,7 @@ class Daemon:
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env=environment, pass_fds=[each.fileno() for each in (inherited or {}).values()],
             )  # fmt: skip
-        for feed in (self.feed, *self.more):
+        for feed in (self.feed, *self.more) if fed else ():
             opened = threading.Thread(target=feed.open, daemon=True)
             opened.start()
             opened.join(20)
@@ -134,6 +139,14 @@ class Daemon:
 
     def get(self, path):
         """A page: (status, text)."""
+        if not self.fed:
+            connection = UnixConnection(str(self.control))
+            try:
+                connection.request("GET", path)
+                answer = connection.getresponse()
+                return answer.status, answer.read().decode()
+            finally:
+                connection.close()
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
                 return answer.status, answer.read().decode()
@@ -144,7 +157,7 @@ class Daemon:
         return json.loads(self.get("/api/v1/status")[1])
 
     def metrics(self):
-        return parse_metrics(page(self.port))
+        return parse_metrics(self.get("/metrics")[1])
 
     def accounting(self, name="main"):
         return self.status()["pipelines"][name]["accounting"]
