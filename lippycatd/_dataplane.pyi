@@ -104,6 +104,8 @@ class Line:
         show_dtmf: bool = False,
         jitter_buffer_ns: int = 60_000_000,
         g711_plc: bool = True,
+        metrics: bool = False,
+        trunks: list[tuple[str, list[str]]] = ...,
         sip_bytes: bool = False,
     ) -> Self: ...
     def start(self) -> None: ...

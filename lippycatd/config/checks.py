@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
+
 _NAME_LIMIT = 15  # IFNAMSIZ, linux/if.h, without its final NUL
 _FILE_LIMIT = 255
 _PORT_LIMIT = 65535
+_MOST_TRUNKS = 64  # trunks.rs, MAX_TRUNKS
+_TRUNK_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_HOST_NAME = re.compile(r"[A-Za-z0-9.-]{1,253}")
 _BLOCK_MIN, _BLOCK_MAX = 4096, 16 << 20
 
 
@@ -63,3 +69,35 @@ def no_nul(value: str) -> str:
         msg = "holds a NUL byte"
         raise ValueError(msg)
     return value
+
+
+def trunks(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Each one NAME=MEMBER,MEMBER: networks, addresses or host names. Raises ValueError for what is none."""
+    for value in values:
+        split_trunk(value)
+    names = [split_trunk(value)[0] for value in values]
+    if len(set(names)) < len(names) or "other" in names:
+        msg = "needs a name of its own for each trunk, and not the name other"
+        raise ValueError(msg)
+    if len(values) > _MOST_TRUNKS:
+        msg = f"takes {_MOST_TRUNKS} trunks at most"
+        raise ValueError(msg)
+    return values
+
+
+def split_trunk(value: str) -> tuple[str, list[str]]:
+    """Name and members of NAME=MEMBER,MEMBER."""
+    name, equals, members = value.partition("=")
+    found = [member.strip() for member in members.split(",")]
+    if not equals or not _TRUNK_NAME.fullmatch(name.strip()) or not all(map(_is_member, found)):
+        msg = f"{value!r} is not NAME=NETWORK,HOST, such as carrier=203.0.113.0/24,sip.carrier.example"
+        raise ValueError(msg)
+    return name.strip(), found
+
+
+def _is_member(member: str) -> bool:
+    try:
+        ipaddress.ip_network(member)
+    except ValueError:
+        return bool(_HOST_NAME.fullmatch(member)) and not member.replace(".", "").isdigit()
+    return True

@@ -98,6 +98,11 @@ def split(value: object) -> object:
     return _filled([word.strip() for item in items for word in str(item).split(",")])
 
 
+def words(value: object) -> object:
+    """Words separated by white space as a tuple; a list is one already."""
+    return tuple(value.split()) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
+
+
 def _items(value: object) -> object:
     """One or several values that are never split."""
     items = [value] if isinstance(value, str) and value else value or ()

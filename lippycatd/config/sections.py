@@ -6,7 +6,7 @@ from annotated_types import Ge, Gt, Le
 from pydantic import AfterValidator, BeforeValidator
 
 from lippycatd.config import checks
-from lippycatd.config.section import Duration, Items, Option, RotateSize, Seconds, Section, Size, Words, split
+from lippycatd.config.section import Duration, Items, Option, RotateSize, Seconds, Section, Size, Words, split, words
 
 Protocol = Literal["voip", "sip", "rtp", "rtcp"]
 RecordType = Literal["call", "stream", "transaction", "sip"]
@@ -135,6 +135,17 @@ class Voip(Section):
     g711_plc: Annotated[
         bool, Option("rate G.711 as with packet loss concealment, which no packet shows (G.113: Bpl 25.1, else 4.3)")
     ] = True
+    trunks: Annotated[
+        tuple[str, ...],
+        BeforeValidator(words),
+        AfterValidator(checks.trunks),
+        Option(
+            "count calls by trunk or peer: NAME=203.0.113.0/24,sip.carrier.example (networks, addresses, hosts of "
+            "Request-URI, From or To); the first that fits, else `other`; 64 at most, in the environment separated by "
+            "spaces",
+            unit="trunk",
+        ),
+    ] = ()
     gpu_enable: Annotated[
         bool,
         Option("look for users with the accelerated matcher; off is --gpu-backend disabled", ("--gpu-enable",)),

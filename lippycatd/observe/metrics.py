@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily
 from prometheus_client.registry import Collector, CollectorRegistry
 
+from lippycatd.observe import kpi
+from lippycatd.observe.family import PREFIX, Family, Rows
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from prometheus_client.metrics_core import Metric
-
-    # From a snapshot to the label values and value of every sample.
-    Rows = Callable[[dict[str, Any]], Iterable[tuple[tuple[str, ...], float]]]
-
-PREFIX = "lippycat_"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Family:
-    """One metric: name without prefix and without `_total`, help, labels, and how its rows come out of a snapshot."""
-
-    kind: type[CounterMetricFamily | GaugeMetricFamily]
-    name: str
-    help: str
-    labels: tuple[str, ...]
-    rows: Rows
 
 
 def _source(field: str) -> Rows:
@@ -119,6 +105,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(_COUNTER, "vif_errors", "Errors of the interface", ("vif", "reason"), _vif_errors),
     Family(_GAUGE, "vif_queue_utilization_ratio", "Share of the queue in use", ("vif",), _vif("utilization")),
     Family(_GAUGE, "vif_up", "Whether the interface takes packets", ("vif",), _vif("up")),
+    *kpi.FAMILIES,
     Family(_GAUGE, "calls_active", "Calls that have not ended", (), _one("calls", "active")),
     Family(_COUNTER, "calls", "Calls by the state they reached", ("state",), _states("calls", "total")),
     Family(_COUNTER, "sip_messages", "SIP messages", ("kind", "code"), _pairs("sip_messages")),
@@ -169,6 +156,12 @@ class Counters(Collector):
             for labels, value in family.rows(stats):
                 metric.add_metric(labels, value)
             yield metric
+        for histogram in kpi.HISTOGRAMS:
+            spread = HistogramMetricFamily(PREFIX + histogram.name, histogram.help, labels=histogram.labels)
+            for labels, figures in histogram.rows(stats):
+                buckets = [(_bound(bound), count) for bound, count in figures["buckets"].items()]
+                spread.add_metric(labels, [*buckets, ("+Inf", figures["count"])], figures["sum"])
+            yield spread
         latency = HistogramMetricFamily(PREFIX + LATENCY[0], LATENCY[1], labels=("vif",))
         for name, part in stats.get("vif", {}).items():
             figures = part["latency"]

@@ -11,6 +11,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from lippycatd import _dataplane, sandbox
+from lippycatd.config import checks
 from lippycatd.errors import ConfigError, Damaged, NotPossible, PrivilegeError
 from lippycatd.sinks import pcap, pseudonyms, record_files, vif
 from lippycatd.sources import af_packet, bpf, pcap_file
@@ -139,6 +140,8 @@ def line(opened: Opened, *, sip_bytes: bool = False) -> _dataplane.Line:
             show_dtmf=config.voip.show_dtmf,
             jitter_buffer_ns=config.voip.jitter_buffer,
             g711_plc=config.voip.g711_plc,
+            metrics=bool(config.metrics.listen),
+            trunks=[checks.split_trunk(trunk) for trunk in config.voip.trunks],
             sip_bytes=sip_bytes,
         )
     except ValueError as error:

@@ -240,6 +240,20 @@ impl Kpi {
         }
     }
 
+    /// Takes over what another pass counted of streams.
+    pub fn take_media(&mut self, other: &Self) {
+        (self.streams, self.calls) = (other.streams, other.calls);
+        for (to, from) in self.trunks.iter_mut().zip(&other.trunks) {
+            (to.mos, to.jitter) = (from.mos.clone(), from.jitter.clone());
+        }
+    }
+
+    /// Calls that have not ended.
+    #[must_use]
+    pub fn active(&self) -> u64 {
+        self.trunks.iter().map(|t| t.active).sum()
+    }
+
     /// Place of a codec in [`CODECS`].
     #[must_use]
     pub fn codec(name: &str) -> usize {

@@ -254,7 +254,7 @@ pub fn follow(py: Python<'_>, d: &Bound<'_, PyDict>, f: &Follow) -> PyResult<()>
     }
     d.set_item("sip_messages", messages)?;
     let calls = PyDict::new(py);
-    calls.set_item("active", f.tables[0])?;
+    calls.set_item("active", f.kpi.active())?;
     let total = PyDict::new(py);
     for (state, n) in State::ALL.iter().zip(f.calls.ended).skip(1) {
         total.set_item(state.as_str(), n)?;

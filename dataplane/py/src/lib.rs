@@ -4,6 +4,7 @@
 
 mod control;
 mod convert;
+mod kpi;
 mod line;
 #[cfg(target_os = "linux")]
 mod live;

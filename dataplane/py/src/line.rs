@@ -8,6 +8,7 @@ use std::time::Duration;
 use lc_engine::bpf::{Instruction, Program};
 use lc_engine::select::{Class, Selection, VOIP};
 use lc_engine::stream::Measure;
+use lc_engine::trunks::Trunks;
 #[cfg(target_os = "linux")]
 use lc_io::af_packet::Live;
 use lc_io::files::Input;
@@ -21,6 +22,7 @@ use pyo3::types::{PyDict, PyList};
 
 use crate::control::Change;
 use crate::convert;
+use crate::kpi;
 use crate::live_input::LiveInput;
 use crate::run::{Records, Spec, Worker};
 use crate::shared::Shared;
@@ -33,6 +35,7 @@ type Instructions = Vec<(u16, u8, u8, u32)>;
 pub struct Line {
     names: Vec<String>,
     shown: convert::Shown,
+    trunks: Vec<String>,
     shared: Arc<Shared>,
     views: Mutex<Vec<View>>,
     /// Whether selectors, and whether filters and sinks can change while it runs.
@@ -155,7 +158,7 @@ impl Line {
     #[pyo3(signature = (*, inputs=vec![], live=vec![], users=vec![], call_ids=vec![], protocols=vec![], voip=false, filters=None,
         matcher="auto", hold_time_ns=10_000_000_000, hold_bytes=64 << 20, loops=1, count=0, startup_delay_ns=0,
         spin_ns=0, deduplicate=false, files=vec![], vif=None, records=None, show_dtmf=false, sip_bytes=false,
-        jitter_buffer_ns=60_000_000, g711_plc=true))]
+        jitter_buffer_ns=60_000_000, g711_plc=true, metrics=false, trunks=vec![]))]
     #[allow(clippy::too_many_arguments)] // keyword arguments: one description
     fn new(
         py: Python<'_>,
@@ -181,6 +184,8 @@ impl Line {
         sip_bytes: bool,
         jitter_buffer_ns: u64,
         g711_plc: bool,
+        metrics: bool,
+        trunks: Vec<(String, Vec<String>)>,
     ) -> PyResult<Self> {
         if inputs.is_empty() == live.is_empty() {
             return Err(value("a line reads files, or captures from interfaces"));
@@ -198,6 +203,8 @@ impl Line {
                 Some(other) => return Err(value(format!("unknown records {other}: packet or voip"))),
             },
             measure: Measure { buffer: jitter_buffer_ns as f32 / 1e9, plc: g711_plc },
+            metrics,
+            trunks: Trunks::new(&trunks).map_err(value)?,
             hold: (hold_time_ns, hold_bytes),
             loops,
             count,
@@ -217,12 +224,13 @@ impl Line {
         if let Some(vif) = vif {
             sinks.push(vif.get().hand_over(&shared)?);
         }
+        let trunks = trunks.into_iter().map(|(name, _)| name).chain(["other".to_owned()]).collect();
         let views = Mutex::new(sinks.iter().map(View::of).collect());
         let hot = spec.hot();
         let worker = py.detach(|| Worker::new(spec, sinks, Arc::clone(&shared)));
         let (worker, thread) = (Mutex::new(Some(worker)), Mutex::new(None));
         let shown = convert::Shown { digits: show_dtmf, bytes: sip_bytes };
-        Ok(Self { names, shown, shared, views, hot, matcher, voip, worker, thread })
+        Ok(Self { names, shown, trunks, shared, views, hot, matcher, voip, worker, thread })
     }
 
     /// Changes the running line at one batch boundary: selectors (users, Call-IDs, protocols), programs of the filter,
@@ -357,6 +365,7 @@ impl Line {
         accounts.resize_with(self.names.len(), Default::default);
         let d = convert::accounts(py, &accounts, &self.names)?;
         convert::follow(py, &d, &snapshot.follow)?;
+        d.set_item("kpi", kpi::counted(py, &snapshot.follow.kpi, &self.trunks)?)?;
         if self.shared.live {
             d.set_item("captures", convert::captures(py, &accounts, &self.names)?)?;
         }

@@ -32,8 +32,8 @@ impl Worker {
     pub(crate) fn live(&mut self, mut live: Live) {
         let mut followed = self.spec.follows().then(|| {
             let selection = std::mem::take(&mut self.spec.selection);
-            let mut follower = Follower::new(selection, self.spec.records == Records::Voip, None);
-            follower.calls.measure = self.spec.measure;
+            let mut follower = self.follower(selection, self.spec.records == Records::Voip, None);
+            follower.calls.measures |= self.spec.metrics;
             Followed { follower, hold: Hold::new(self.spec.hold.0, self.spec.hold.1), n: 0 }
         });
         let mut batch = *BATCH.start();

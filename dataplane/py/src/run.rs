@@ -12,6 +12,7 @@ use lc_engine::frames::{Bitmap, FrameNo};
 use lc_engine::hold::Hold;
 use lc_engine::select::Selection;
 use lc_engine::stream::Measure;
+use lc_engine::trunks::Trunks;
 use lc_engine::verdict::{Decided, Marks};
 #[cfg(target_os = "linux")]
 use lc_io::af_packet::{Live, Ring};
@@ -59,6 +60,10 @@ pub struct Spec {
     pub records: Records,
     /// How streams are measured.
     pub measure: Measure,
+    /// Whether somebody reads the counters: streams are measured then, also without records.
+    pub metrics: bool,
+    /// The trunks that calls are counted by.
+    pub trunks: Trunks,
     /// ns of packet time, bytes.
     pub hold: (u64, usize),
     /// How often the input is replayed; 0 for ever.
@@ -289,7 +294,7 @@ impl Worker {
     /// Pass 1 decides, pass 2 emits.
     fn twice(&mut self) {
         let selection = std::mem::take(&mut self.spec.selection);
-        let mut follower = Follower::new(selection, false, None);
+        let mut follower = self.follower(selection, false, None);
         let mut marks = Marks::default();
         let mut n: FrameNo = 0;
         while let Some(p) = self.spec.inputs.next() {
@@ -316,11 +321,13 @@ impl Worker {
             if !self.again(round) {
                 return;
             }
-            let tells = round == 0 && self.spec.records == Records::Voip;
-            let mut teller = tells.then(|| Follower::new(std::mem::take(&mut selection), true, chosen.take()));
-            if let Some(t) = &mut teller {
-                t.calls.measure = self.spec.measure;
-            }
+            let records = self.spec.records == Records::Voip;
+            let tells = round == 0 && (records || self.spec.metrics);
+            let mut teller = tells.then(|| {
+                let mut teller = self.follower(std::mem::take(&mut selection), records, chosen.take());
+                teller.calls.measures = true;
+                teller
+            });
             self.emit_marked(&marks.0, teller.as_mut());
             if self.out.ends() {
                 return;
@@ -354,11 +361,15 @@ impl Worker {
             n += 1;
             if n % BATCH == 0 {
                 self.batch(2, 2);
+                if let Some(t) = teller.as_deref_mut().filter(|_| n % (BATCH * 256) == 0) {
+                    self.media_levels(t);
+                }
             }
         }
         if let Some(t) = teller {
             t.finish(&mut Decided);
             tell(&self.shared, t);
+            self.media_levels(t);
         }
         self.batch(2, 2);
     }
@@ -367,8 +378,8 @@ impl Worker {
     fn holding(&mut self) {
         let selection = std::mem::take(&mut self.spec.selection);
         let records = self.spec.records == Records::Voip;
-        let mut follower = Follower::new(selection, records, None);
-        follower.calls.measure = self.spec.measure;
+        let mut follower = self.follower(selection, records, None);
+        follower.calls.measures |= self.spec.metrics;
         let mut hold = Hold::new(self.spec.hold.0, self.spec.hold.1);
         self.delay();
         let mut n: FrameNo = 0;
@@ -421,6 +432,19 @@ impl Worker {
         }
     }
 
+    /// A follower as the line is described.
+    pub(crate) fn follower(&self, selection: Selection, records: bool, known: Option<Bitmap>) -> Follower {
+        let mut follower = Follower::new(selection, records, known);
+        follower.calls.measure = self.spec.measure;
+        follower.calls.set_trunks(self.spec.trunks.clone());
+        follower
+    }
+
+    /// What pass 2 counted of streams.
+    fn media_levels(&self, f: &Follower) {
+        self.shared.publish(|s| s.follow.kpi.take_media(&f.calls.kpi));
+    }
+
     pub(crate) fn levels(&self, f: &Follower, missed: u64) {
         let follow = follow(f, missed);
         self.shared.publish(|s| s.follow = follow);
@@ -461,6 +485,7 @@ fn follow(f: &Follower, missed: u64) -> Follow {
     refusals.sort_unstable();
     Follow {
         calls: f.calls.stats.clone(),
+        kpi: f.calls.kpi.clone(),
         tables: [f.calls.len(), ends, flows, f.connections.len(), f.datagrams.len()].map(|n| n as u64),
         streams: flows as u64,
         evictions: vec![

@@ -6,6 +6,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lc_engine::calls::CallStats;
+use lc_engine::kpi::Kpi;
 use lc_engine::record::Record;
 use lc_io::interrupt::Interrupt;
 
@@ -61,6 +62,8 @@ pub struct Snapshot {
 pub struct Follow {
     /// Of the call table.
     pub calls: CallStats,
+    /// What trunks are judged by.
+    pub kpi: Kpi,
     /// Calls, endpoints, flows, connections, datagrams in their tables.
     pub tables: [u64; 5],
     /// Streams followed.

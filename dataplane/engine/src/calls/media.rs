@@ -47,7 +47,7 @@ impl Calls {
         if kind == Kind::Rtcp {
             self.reports(&owners, payload, id.ts);
         }
-        if let Some(p) = packet.filter(|_| self.records) {
+        if let Some(p) = packet.filter(|_| self.measures) {
             self.measured(flow, &owners, &p, payload, (id, source));
             if !self.media.ended.is_empty() {
                 self.streams(v);
@@ -61,7 +61,7 @@ impl Calls {
         let mut damage = None;
         for call in owners.as_slice() {
             let Some(c) = self.table.get_mut(*call).filter(|c| !c.claims.iter().any(|k| k.secure)) else { continue };
-            damage = match self.records {
+            damage = match self.measures {
                 true => c.reports.get_or_insert_default().take(datagram, ts),
                 false => rtcp::packets(datagram).find_map(Result::err),
             };

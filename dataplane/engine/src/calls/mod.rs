@@ -103,6 +103,8 @@ pub struct Calls {
     pub out: Vec<Record>,
     /// Calls selected since they were last taken.
     pub fresh: Vec<Ref>,
+    /// Whether streams are measured: for records, or for the counters alone.
+    pub measures: bool,
     /// How streams are measured.
     pub measure: Measure,
     /// Counters.
@@ -131,6 +133,7 @@ impl Calls {
             records,
             out: Vec::new(),
             fresh: Vec::new(),
+            measures: records,
             measure: Measure::default(),
             stats: CallStats::default(),
             kpi: Kpi::default(),
@@ -147,10 +150,9 @@ impl Calls {
         Self { limit: limit.max(1), ..self }
     }
 
-    /// The same with trunks told apart.
-    #[must_use]
-    pub fn trunked(self, trunks: Trunks) -> Self {
-        Self { kpi: Kpi::new(trunks.len()), trunks, ..self }
+    /// Tells trunks apart from now on.
+    pub fn set_trunks(&mut self, trunks: Trunks) {
+        (self.kpi, self.trunks) = (Kpi::new(trunks.len()), trunks);
     }
 
     /// The trunks.

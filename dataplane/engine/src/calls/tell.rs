@@ -37,7 +37,7 @@ impl Calls {
     pub(super) fn streams(&mut self, _: &mut impl Verdicts) {
         let measure = self.measure;
         for ended in std::mem::take(&mut self.media.ended) {
-            if !self.records || !self.selection.admits(Class::Rtp) {
+            if !self.measures || !self.selection.admits(Class::Rtp) {
                 continue;
             }
             for owner in ended.owners.as_slice() {
@@ -47,7 +47,9 @@ impl Calls {
                 }
                 let record = stream(c, &ended, measure);
                 self.stream_ended(*owner, &record);
-                self.tell(*owner, Record::Stream(Box::new(record)));
+                if self.records {
+                    self.tell(*owner, Record::Stream(Box::new(record)));
+                }
             }
         }
     }
