@@ -48,7 +48,7 @@ class Pipeline:
     def __init__(self, name: str, opened: build.Opened, runs_as: Identity, log: FilteringBoundLogger) -> None:
         self.name = name
         self._opened, self._runs_as, self._log = opened, runs_as, log
-        self._line: _dataplane.Line = build.line(opened)
+        self._line: _dataplane.Line = build.line(opened, metrics=True)
         self.stats = build.stats(opened, self._line)
         outlet = Outlet(None, opened.records, opened.pseudonyms)
         self._runner = Runner(self._line, Stop(), log, Bars(sys.stderr, wanted=False), outlet, self.stats)

@@ -111,7 +111,7 @@ def settle(opened: Opened, runs_as: Identity) -> None:
         pcap.check_directory(opened.file, runs_as)
 
 
-def line(opened: Opened, *, sip_bytes: bool = False) -> _dataplane.Line:
+def line(opened: Opened, *, sip_bytes: bool = False, metrics: bool = False) -> _dataplane.Line:
     """The core's line for what was opened; its threads start with `start`. Raises Damaged or NotPossible."""
     plan, config = opened.plan, opened.plan.config
     live = opened.wire.inputs() if opened.wire else []
@@ -140,7 +140,7 @@ def line(opened: Opened, *, sip_bytes: bool = False) -> _dataplane.Line:
             show_dtmf=config.voip.show_dtmf,
             jitter_buffer_ns=config.voip.jitter_buffer,
             g711_plc=config.voip.g711_plc,
-            metrics=bool(config.metrics.listen),
+            metrics=metrics or bool(config.metrics.listen),
             trunks=[checks.split_trunk(trunk) for trunk in config.voip.trunks],
             sip_bytes=sip_bytes,
         )

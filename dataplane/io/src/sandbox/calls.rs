@@ -42,8 +42,10 @@ pub(super) fn allowed(role: Role, own: u64) -> Vec<Way> {
     if role == Role::Daemon {
         // The helper, the relay and systemd are reached anew when they have been away.
         ways.push((libc::SYS_socket, vec![Must::Be(0, libc::AF_UNIX as u64)]));
-        ways.extend([libc::SYS_connect, libc::SYS_listen].map(|call| (call, Vec::new())));
+        ways.push((libc::SYS_connect, Vec::new()));
     }
+    // The pages' server listens once more on the sockets that were bound before the lock; none can be bound after it.
+    ways.push((libc::SYS_listen, Vec::new()));
     ways
 }
 
