@@ -20,7 +20,31 @@ from lippycatd.errors import ConfigError, NotPossible
 from lippycatd.observe import access, accounting, health, metrics, page, progress, report
 
 PART = {"in": 10, "selected": 5, "filtered": 3, "held": 0, "dropped": {"decode.link_type": 2}}
+SPREAD = {"buckets": {0.5: 1, 1.0: 3}, "count": 4, "sum": 2.5}
+TRUNK = {
+    "attempts": 5,
+    "completed": 2,
+    "active": 1,
+    "peak": 3,
+    "registering": 4,
+    "registered": 3,
+    "register_failed": 1,
+    "results": {200: 3, 486: 1},
+    "ratios": {"asr": {"n": 3, "of": 5}, "ira": {"n": 0, "of": 0}},
+    "histograms": dict.fromkeys(
+        ("srd_answered", "srd_failed", "pdd", "setup", "sdd", "sdt", "rrd", "mos", "jitter"), SPREAD
+    ),
+}
 STATS = {
+    "kpi": {
+        "trunks": {"carrier": TRUNK, "other": TRUNK},
+        "transactions": {"REGISTER": {"completed": 3}},
+        "responses": {"REGISTER": SPREAD},
+        "causes": {16: 2},
+        "hung_up": {"caller": 1},
+        "streams": {"PCMU": 2},
+        "calls": {"PCMU": 1},
+    },
     **PART,
     "sources": {"a.pcap": PART},
     "sinks": {
@@ -68,6 +92,24 @@ NAMES = {
     'vif_up{vif="lc0"}': 1,
     'vif_injection_latency_seconds_bucket{le="0.0001",vif="lc0"}': 3,
     'vif_injection_latency_seconds_bucket{le="+Inf",vif="lc0"}': 4,
+    'call_attempts_total{trunk="carrier"}': 5,
+    'call_results_total{code="486",trunk="other"}': 1,
+    'calls_completed_total{trunk="carrier"}': 2,
+    'trunk_calls_active{trunk="carrier"}': 1,
+    'trunk_calls_peak{trunk="carrier"}': 3,
+    'kpi_ratio{kpi="asr",trunk="carrier"}': 0.6,
+    'call_causes_total{cause="16"}': 2,
+    'call_hangups_total{by="caller"}': 1,
+    'call_codecs_total{codec="PCMU"}': 1,
+    'streams_total{codec="PCMU"}': 2,
+    'registration_attempts_total{trunk="other"}': 4,
+    'registrations_total{result="failed",trunk="other"}': 1,
+    'sip_transactions_total{method="REGISTER",state="completed"}': 3,
+    'session_request_delay_seconds_bucket{le="1.0",result="failed",trunk="carrier"}': 3,
+    'post_dial_delay_seconds_sum{trunk="carrier"}': 2.5,
+    'sip_transaction_seconds_count{method="REGISTER"}': 4,
+    'stream_mos_bucket{le="+Inf",trunk="carrier"}': 4,
+    'stream_jitter_seconds_count{trunk="carrier"}': 4,
     "calls_active": 1,
     'calls_total{state="completed"}': 2,
     'sip_messages_total{code="INVITE",kind="request"}': 2,
