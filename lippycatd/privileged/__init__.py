@@ -13,9 +13,9 @@ are `lippycat_helper.wire`'s; nothing privileged is imported here.
     helper.close()      # waits until the namespace that the run made is gone
 
 A service may restart: `Helper.fileno()` becomes readable, the device goes on. Connect again
-(with patience), then `vif = helper.resume(vif)`. `Vif.name_leads_here()` tells from time to
-time whether new readers still find the device; where they do not, the service notices too,
-and ends.
+(with patience), then `helper.adopt(vif)`, or `helper.create()` where it is not taken.
+`Vif.name_leads_here()` tells from time to time whether new readers still find the device;
+where they do not, the service notices too, and ends.
 
     helper = acquire_capture([CaptureRequest("eth0", block_size=1 << 20, block_count=64)])
     capture = helper.open_capture(CaptureRequest("eth0", block_size=1 << 20, block_count=64))

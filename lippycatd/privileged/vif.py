@@ -142,21 +142,6 @@ class Helper(Connection):
             os.close(vif.guard)
         vif.guard = guard
 
-    def resume(self, vif: Vif) -> Vif:
-        """Go on with a device after the helper was away, or its namespace was made anew.
-
-        Gives the same Vif when the helper has it still or takes it back; else a new one,
-        and the old one is closed: who has duplicates of its descriptor closes them too.
-        Raises PrivilegeError when there is neither; the old one then stays as it is.
-        """
-        if vif.name_leads_here() and vif.fd >= 0:
-            with contextlib.suppress(PrivilegeError):
-                self.adopt(vif)
-                return vif
-        new = self.create()
-        vif.close()
-        return new
-
     def release(self) -> None:
         """Tell a service to keep the device no longer; raises PrivilegeError."""
         self.ask(self._device(Operation.RELEASE))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
+import fcntl
 import os
+import random
 import socket
 import struct
+from pathlib import Path
 
 import pytest
 from capture_kit import (
@@ -17,12 +21,15 @@ from capture_kit import (
     Ring,
     as_nobody_in,
     ethernet,
+    inside,
     packets,
     received,
     request,
 )
-from helper_kit import as_nobody, status
+from helper_kit import as_nobody, status, until
 
+from lippycat_helper import wire as protocol
+from lippycat_helper.wire import Kind, Operation, Request
 from lippycatd import privileged as client
 from lippycatd.errors import PrivilegeError
 
@@ -152,3 +159,81 @@ def test_what_the_holder_cannot_undo(capturing, wire):
     wire.send("p0", ethernet())
     assert packets(one.fds[0]) == 0
     assert sum(packets(fd) for fd in group.fds) == 1
+
+
+def test_a_link_type_has_its_own_filter(capturing, wire):
+    """A TUN device has no link-layer header: what is compiled for Ethernet would read the wrong bytes."""
+    with inside(wire.netns):
+        fd = os.open("/dev/net/tun", os.O_RDWR)
+        fcntl.ioctl(fd, 0x400454CA, struct.pack("16sH22x", b"r0", 0x1001))
+    wire.ip("link", "set", "r0", "up")
+    packet = ethernet()[14:]
+    raw = "filter_raw = [[0x30,0,0,9],[0x15,0,1,17],[0x06,0,0,0x40000],[0x06,0,0,0]]\n"
+    served = capturing('[[capture]]\nany = true\ninterface = "*"\npromiscuous = true\ncount = 4\n' + UDP + raw)
+    named, every = served.capture(interface="r0"), served.capture(interface="any")
+    assert (named.arphrd, every.arphrd) == (65534, 0)
+    rings = Ring(named.fds[0]), Ring(every.fds[0])
+    os.write(fd, packet)
+    os.write(fd, ethernet(protocol=6)[14:])  # TCP: neither has it
+    wire.send("lo", ethernet(number=5))
+    assert received(rings[0], count=1) == [(packet, 186)]
+    # On the loopback interface a frame is sent and received.
+    assert received(rings[1], count=3) == [(packet, 186), (ethernet(number=5), 200), (ethernet(number=5), 200)]
+    os.close(fd)
+
+
+def test_a_link_type_without_a_filter_is_refused(capturing, wire):
+    with inside(wire.netns):
+        fd = os.open("/dev/net/tun", os.O_RDWR)
+        fcntl.ioctl(fd, 0x400454CA, struct.pack("16sH22x", b"r0", 0x1001))
+    wire.ip("link", "set", "r0", "up")
+    served = capturing('[[capture]]\nany = true\ninterface = "*"\ncount = 2\n' + EVERYTHING)
+    with pytest.raises(PrivilegeError, match=r"\[\[capture\]\] 1 .* has no filter_raw for .* link-layer type 65534"):
+        served.capture(interface="r0")
+    every = served.capture(interface="any")
+    os.write(fd, ethernet()[14:])
+    assert packets(every.fds[0]) == 0
+    os.close(fd)
+
+
+def test_frames_of_another_host_are_the_policys_to_permit(capturing, wire):
+    """The holder can switch promiscuous mode on by itself: the locked filter decides."""
+    for permitted in (False, True):
+        entry = f'[[capture]]\ninterface = "w0"\npromiscuous = {str(permitted).lower()}\n{EVERYTHING}'
+        served = capturing(entry)
+        got = served.capture(promiscuous=permitted)
+        wire.send("p0", ethernet(destination=b"\2\0\0\0\0\x66"))
+        assert packets(got.fds[0]) == int(permitted)
+        served.stop()
+
+
+MESSAGES = [
+    Request(Operation.PING, 1),
+    Request(Operation.CAPTURE, 2, name="w1", sockets=1, block_size=4096, block_count=4, timeout_ms=1),
+    Request(Operation.CAPTURE, 3, name="w0", sockets=64, block_size=4096, block_count=4, timeout_ms=1),
+    Request(Operation.CAPTURE, 4, name="w0", sockets=1, block_size=1 << 24, block_count=65_536, timeout_ms=1),
+    Request(Operation.RELEASE, 5, capture=3),
+    Request(Operation.CREATE, 6, Kind.TAP, "lc0", "lc-ns"),
+    Request(Operation.ADOPT, 7, Kind.TAP, "lc0", "lc-ns"),
+]
+
+
+def test_a_hostile_peer_gets_no_socket_and_stops_nothing(capturing, wire):
+    served = capturing('[[capture]]\ninterface = "w0"\ncount = 2\n' + EVERYTHING)
+    chance = random.Random(11)
+    before = len(list(Path(f"/proc/{served.process.pid}/fd").iterdir()))
+    for _ in range(200):
+        sock, _ = served.raw()
+        message = bytearray(chance.choice(MESSAGES).pack())
+        if chance.randrange(2):
+            message[chance.randrange(3)] ^= 1 << chance.randrange(8)
+        with sock, contextlib.suppress(ConnectionError):
+            protocol.send(sock, bytes(message), (0,) * chance.choice([0, 0, 1, 5]))
+            answer, fds = protocol.receive(sock, protocol.Reply.size(), protocol.REPLY_FDS_MAX)
+            assert not fds
+            if answer:
+                reply = protocol.Reply.unpack(answer)
+                assert reply.operation is Operation.PING or reply.status is not protocol.Status.OK
+    assert until(lambda: len(list(Path(f"/proc/{served.process.pid}/fd").iterdir())) <= before)
+    assert "Traceback" not in served.said()
+    served.connect().ping()

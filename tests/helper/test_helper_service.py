@@ -244,6 +244,9 @@ def attack(sock, chance, netns):
         Request(Operation.CREATE, 2, Kind.TAP, "eth0", netns),
         Request(Operation.CREATE, 2, Kind.TUN, "lc0", netns),
         Request(Operation.RELEASE, 3, Kind.TAP, "lc1", netns),
+        Request(Operation.ADOPT, 4, Kind.TAP, "lc1", netns),
+        Request(Operation.RELEASE, 5, capture=7),
+        Request(Operation.CAPTURE, 6, name="any", sockets=3, block_size=4096, block_count=4, timeout_ms=1),
     ]
     message = bytearray(chance.choice(valid).pack())
     match chance.randrange(5):
@@ -252,7 +255,7 @@ def attack(sock, chance, netns):
         case 1:
             message[chance.randrange(len(message))] ^= 1 << chance.randrange(8)
         case 2:
-            return wire.send(sock, bytes(message), tuple([0] * chance.randrange(1, 200)))
+            return wire.send(sock, bytes(message), tuple([0] * chance.choice([1, 1, 2, 3, 200])))
         case 3:
             message *= chance.randrange(2, 50)
         case _:

@@ -11,12 +11,11 @@ import socket
 import struct
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from capture_kit import inside
-from helper_kit import NOBODY, as_nobody, links, status, until
+from helper_kit import NOBODY, as_nobody, environment, links, status, until
 
 from lippycatd import privileged as client
 from lippycatd.errors import PrivilegeError
@@ -108,34 +107,24 @@ def manager(privileged, folder, swept):
 
 
 @pytest.fixture
-def reader(manager):
-    """Start a tcpdump on lc0 of the namespace; `heard()` counts the frames it has seen, ending it."""
+def reader(manager, folder):
+    """Start one tcpdump on lc0 of the namespace; gives what waits until it has seen so many frames, and no more."""
     started = []
+    seen = folder / "seen.pcap"
 
-    def start(name="lc0"):
-        command = [
-            "ip",
-            "netns",
-            "exec",
-            manager.netns,
-            "tcpdump",
-            "-i",
-            name,
-            "-n",
-            "-U",
-            "--immediate-mode",
-            "-w",
-            "-",
-        ]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    def start():
+        # A short snap length: in immediate mode a slot of its ring is as long.
+        options = ["-i", "lc0", "-n", "-U", "--immediate-mode", "-s", "128", "-Z", "root", "-w", str(seen)]
+        command = ["ip", "netns", "exec", manager.netns, "tcpdump", *options]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE)
         started.append(process)
         assert b"listening on" in process.stderr.readline()
 
-        def heard():
-            time.sleep(0.2)  # tcpdump ends at once, what it has not fetched is lost
+        def heard(count):
+            until(lambda: seen.read_bytes().count(b"\x88\xb5HEARD") >= count)
             process.send_signal(signal.SIGINT)
-            out, _ = process.communicate(timeout=10)
-            return out.count(b"\x88\xb5HEARD")
+            process.wait(10)
+            return seen.read_bytes().count(b"\x88\xb5HEARD") == count
 
         return heard
 
@@ -143,7 +132,6 @@ def reader(manager):
     for process in started:
         process.kill()
         process.wait()
-        process.stdout.close()
         process.stderr.close()
 
 
@@ -170,7 +158,54 @@ def test_a_reader_survives_the_kill_of_the_helper_and_of_the_daemon(manager, rea
         assert (same.existing, same.ifindex) == (True, vif.ifindex)
         os.write(same.fd, FRAME)
         same.close()
-    assert heard() == 3
+    assert heard(3)
+
+
+# Stands in for a daemon: connects, has the device, writes a frame a millisecond, and is killed.
+DAEMON = """
+import os, sys, time
+from lippycatd import privileged
+vif = privileged.connect(privileged.VifRequest(netns=sys.argv[2]), sys.argv[1]).create()
+for number in range(int(sys.argv[3])):
+    os.write(vif.fd, bytes.fromhex(sys.argv[4]))
+print(vif.ifindex, flush=True)
+time.sleep(60)
+"""
+
+
+def daemon(manager, frames):
+    """Start a daemon; gives the process once it has written so many frames, and the device's index."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", DAEMON, manager.path, manager.netns, str(frames), FRAME.hex()],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
+    return process, int(process.stdout.readline())
+
+
+def test_one_reader_survives_kill_9_of_both(manager, reader):
+    manager.start()
+    process, ifindex = daemon(manager, 20)
+    heard = reader()
+    for dies in ("daemon", "helper", "both"):
+        manager.read()
+        if dies != "helper":
+            process.kill()
+            process.wait()
+        if dies != "daemon":
+            manager.kill()
+            manager.start()
+        if dies == "helper":
+            process.kill()
+            process.wait()
+        process.stdout.close()
+        process, again = daemon(manager, 50)
+        assert again == ifindex
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    assert heard(150)
 
 
 def test_what_is_released_leaves_the_store(manager):
@@ -220,7 +255,7 @@ def test_a_helper_without_a_store_adopts_the_device_of_a_living_daemon(manager, 
     manager.start()
     with manager.connect() as new:
         before = vif.guard
-        assert new.resume(vif) is vif
+        new.adopt(vif)
         assert vif.guard != before
         os.write(vif.fd, FRAME)
         # The helper keeps it again: the daemon may die now.
@@ -232,7 +267,7 @@ def test_a_helper_without_a_store_adopts_the_device_of_a_living_daemon(manager, 
         assert (same.existing, same.ifindex) == (True, vif.ifindex)
         os.write(same.fd, FRAME)
         same.close()
-    assert heard() == 2
+    assert heard(2)
 
 
 def test_a_device_given_back_is_deaf_as_before(manager):
@@ -324,13 +359,16 @@ def test_a_namespace_made_anew_ends_the_helper_and_the_next_serves_it(manager):
         peer.ping()
     peer.close()
     manager.start()
+    elsewhere = "lc0 of the descriptor is in another namespace"
+    with manager.connect() as again, pytest.raises(PrivilegeError, match=elsewhere):
+        again.adopt(vif)
     with manager.connect() as again:
-        new = again.resume(vif)
+        new = again.create()
         assert not new.existing
         assert new.name_leads_here()
         assert "lc0" in links(manager.netns)
-        assert vif.fd == -1
         new.close()
+    vif.close()
 
 
 def test_a_request_meets_a_namespace_made_anew_at_once(manager):
