@@ -48,6 +48,7 @@ class VifSink:
         rate_limit: int = 0,
         rate_burst: int = 0,
         blocking: bool = True,
+        direct: bool = False,
     ) -> Self: ...
     def inject(
         self,
@@ -97,6 +98,7 @@ class Line:
         count: int = 0,
         startup_delay_ns: int = 0,
         spin_ns: int = 0,
+        batch: int = 32,
         deduplicate: bool = False,
         files: list[FileSink] = ...,
         vif: VifSink | None = None,

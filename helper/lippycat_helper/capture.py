@@ -34,9 +34,10 @@ if TYPE_CHECKING:
 # linux/if_packet.h
 _SOL_PACKET = 263
 _ADD_MEMBERSHIP, _DROP_MEMBERSHIP, _RX_RING, _VERSION, _TIMESTAMP, _FANOUT = 1, 2, 5, 10, 17, 18
-_V3, _PROMISC, _UNIQUE_ID = 2, 1, 0x2000
+_V2, _V3, _PROMISC, _UNIQUE_ID = 1, 2, 1, 0x2000
 _MEMBERSHIP = struct.Struct("=iHH8s")
-_RING = struct.Struct("=7I")
+_RING = struct.Struct("=7I")  # struct tpacket_req3
+_RING2 = struct.Struct("=4I")  # struct tpacket_req
 # asm-generic/socket.h, linux/if_ether.h, linux/sockios.h, linux/net_tstamp.h
 _ATTACH_FILTER, _LOCK_FILTER = 26, 44
 _ETH_P_ALL, _ETH_P_NOBODYS = 3, 0x88B5  # the second is IEEE's for experiments
@@ -167,10 +168,14 @@ def _open_all(made: Sockets, request: Request) -> None:
 
 def _ring(sock: socket.socket, request: Request) -> mmap.mmap:
     """Give the socket its ring, and pin it."""
-    size, count = request.block_size, request.block_count
-    sock.setsockopt(_SOL_PACKET, _VERSION, _V3)
-    # One frame a block: in version 3 the kernel packs frames of any length into it.
-    sock.setsockopt(_SOL_PACKET, _RX_RING, _RING.pack(size, count, size, count, request.timeout_ms, 0, 0))
+    size, count, slot = request.block_size, request.block_count, request.frame_size
+    sock.setsockopt(_SOL_PACKET, _VERSION, _V2 if slot else _V3)
+    if slot:
+        ring = _RING2.pack(size, count, slot, size // slot * count)
+    else:
+        # One frame a block: in version 3 the kernel packs frames of any length into it.
+        ring = _RING.pack(size, count, size, count, request.timeout_ms, 0, 0)
+    sock.setsockopt(_SOL_PACKET, _RX_RING, ring)
     return mmap.mmap(sock.fileno(), size * count, flags=mmap.MAP_SHARED, prot=0)
 
 

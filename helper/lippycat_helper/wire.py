@@ -20,7 +20,7 @@ import struct
 from dataclasses import dataclass
 from typing import TypeVar
 
-VERSION = 2
+VERSION = 3
 MAGIC = b"LC"
 SOCKET_PATH = "/run/lippycat/helper.sock"  # role tap
 CAPTURE_SOCKET_PATH = "/run/lippycat/capture.sock"  # role capture
@@ -38,13 +38,14 @@ SNAPLEN_MAX = 262_144  # bytes
 SOCKETS_MAX = 64  # of one capture: its workers
 BLOCK_MIN, BLOCK_MAX = 4096, 16 << 20  # bytes of a ring's block, a power of two
 BLOCKS_MAX = 65_536
+FRAME_MIN = 256  # bytes of a slot, where a ring hands over single frames
 TIMEOUT_MAX = 10_000  # ms until the kernel hands over a block that is not full
 # On every frame that a capture socket sends: the egress rule drops what carries it.
 CAPTURE_MARK = 0x6C63_0001
 
 # magic, version, operation, sequence, kind, flags, sockets, capture, snaplen,
-# block's size, blocks, timeout, name, namespace
-_REQUEST = struct.Struct("<2sBBIBBHIIIII16s64s")
+# block's size, blocks, timeout, slot's size, name, namespace
+_REQUEST = struct.Struct("<2sBBIBBHIIIIII16s64s")
 # magic, version, operation, sequence, status, kind, descriptors, flags,
 # ifindex, mtu, txqueuelen, snaplen, namespace's device and inode,
 # link-layer type, sockets, capture, text
@@ -144,10 +145,12 @@ def _check(name: str, longest: int, what: str, forbidden: str) -> None:
         )
 
 
-def check_ring(block_size: int, block_count: int, timeout_ms: int, sockets: int) -> None:
+def check_ring(block_size: int, block_count: int, timeout_ms: int, sockets: int, frame_size: int = 0) -> None:
     """Raise ValueError, with one line, for a ring that cannot be (see packet_mmap.rst)."""
     if not BLOCK_MIN <= block_size <= BLOCK_MAX or block_size & (block_size - 1):
         raise ValueError(f"block size {block_size}: choose a power of two, {BLOCK_MIN} to {BLOCK_MAX} bytes")
+    if frame_size and (frame_size & (frame_size - 1) or not FRAME_MIN <= frame_size <= block_size):
+        raise ValueError(f"slot size {frame_size}: choose a power of two, {FRAME_MIN} bytes to the block's size")
     for value, highest, what in (
         (block_count, BLOCKS_MAX, "blocks"),
         (timeout_ms, TIMEOUT_MAX, "ms of block timeout"),
@@ -165,7 +168,9 @@ class Request:
     goes with it. RELEASE: the same, or `capture`, the number that the reply to CAPTURE
     gave. CAPTURE: name (an interface of the helper's own namespace, or ANY), promiscuous,
     and of each of the `sockets` the ring: block_size (bytes), block_count, timeout_ms;
-    snaplen (bytes) lowers the policy's, 0 leaves it.
+    snaplen (bytes) lowers the policy's, 0 leaves it. frame_size: 0 for a ring of blocks
+    (TPACKET_V3), else the bytes of each slot of a ring of single frames (TPACKET_V2), which
+    cuts what is longer.
     """
 
     operation: Operation
@@ -180,13 +185,14 @@ class Request:
     block_size: int = 0
     block_count: int = 0
     timeout_ms: int = 0
+    frame_size: int = 0
 
     def pack(self) -> bytes:
         """Make the message, always of `Request.size()` bytes."""
         return _REQUEST.pack(
             MAGIC, VERSION, self.operation, self.sequence, self.kind,
             _PROMISCUOUS if self.promiscuous else 0, self.sockets, self.capture,
-            self.snaplen, self.block_size, self.block_count, self.timeout_ms,
+            self.snaplen, self.block_size, self.block_count, self.timeout_ms, self.frame_size,
             self.name.encode("ascii"), self.netns.encode("ascii"),
         )  # fmt: skip
 
@@ -201,13 +207,13 @@ class Request:
         if len(message) != _REQUEST.size:
             raise MalformedError(f"a request of {len(message)} bytes, not {_REQUEST.size}")
         (magic, version, operation, sequence, kind, flags, sockets, capture, snaplen,
-         block_size, block_count, timeout, name, netns) = _REQUEST.unpack(message)  # fmt: skip
+         block_size, block_count, timeout, frame_size, name, netns) = _REQUEST.unpack(message)  # fmt: skip
         _check_head(magic, version)
         if flags > _PROMISCUOUS:
             raise MalformedError("unknown flags")
         request = cls(
             _member(Operation, operation), sequence, _member(Kind, kind), _text(name), _text(netns),
-            bool(flags), sockets, capture, snaplen, block_size, block_count, timeout,
+            bool(flags), sockets, capture, snaplen, block_size, block_count, timeout, frame_size,
         )  # fmt: skip
         request._check_operands()
         return request
@@ -219,7 +225,7 @@ class Request:
         capture = self.operation is Operation.CAPTURE
         released = self.operation is Operation.RELEASE
         device = self.operation in {Operation.CREATE, Operation.ADOPT} or (released and not self.capture)
-        ring = (self.sockets, self.snaplen, self.block_size, self.block_count, self.timeout_ms)
+        ring = (self.sockets, self.snaplen, self.block_size, self.block_count, self.timeout_ms, self.frame_size)
         if not (
             (self.kind is not Kind.NONE) == device
             and bool(self.name) == (device or capture)
@@ -233,7 +239,7 @@ class Request:
                 check_name(self.name)
             check_netns(self.netns)
             if capture:
-                check_ring(self.block_size, self.block_count, self.timeout_ms, self.sockets)
+                check_ring(self.block_size, self.block_count, self.timeout_ms, self.sockets, self.frame_size)
         except ValueError as error:
             raise MalformedError(str(error)) from None
         if self.snaplen > SNAPLEN_MAX:

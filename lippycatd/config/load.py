@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ValidationError
 
-from lippycatd.config import later
+from lippycatd.config import later, modes
 from lippycatd.config.section import ENV_PREFIX, Section, Setting, settings_of
 from lippycatd.config.sections import (
     SECTIONS,
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     Complain = Callable[[UsageError], None]
 
 SETTINGS: dict[str, Setting] = {item.key: item for section in SECTIONS for item in settings_of(section)}
+_ALIASES: dict[str, Setting] = {alias: item for item in SETTINGS.values() for alias in item.option.aliases}
 _ENV: dict[str, str] = {env: item.key for item in SETTINGS.values() for env in item.env}
 # What Kubernetes sets in every container for a Service of that name.
 _KUBERNETES = re.compile(r"_(SERVICE_HOST|SERVICE_PORT\w*|PORT|PORT_\d+_(TCP|UDP|SCTP)\w*)$")
@@ -53,7 +54,7 @@ Value = str | bool | list[str]
 class Origin:
     """Where a value came from: the kind of layer, and the place (`file.yaml:3`, an environment name, a flag)."""
 
-    kind: Literal["default", "file", "environment", "flag"]
+    kind: Literal["default", "mode", "file", "environment", "flag"]
     where: str = ""
 
     def __str__(self) -> str:
@@ -77,7 +78,7 @@ class Config:
 
     def given(self, key: str) -> bool:
         """Whether somebody chose this value, and not the default."""
-        return self.origins[key].kind != "default"
+        return self.origins[key].kind not in {"default", "mode"}
 
     def value(self, key: str) -> Any:  # noqa: ANN401  the type is the field's
         """The value behind a dotted key."""
@@ -117,9 +118,9 @@ def layer_of(keys: Mapping[str, RawValue], name: str, complain: Complain = raisi
     layer: Layer = {}
     for key, raw in keys.items():
         where = f"{name}:{raw.line}"
-        known = SETTINGS.get(key)
+        known = SETTINGS.get(key) or _ALIASES.get(key)
         if known is not None and known.option.keyed:
-            layer[key] = (raw.value, Origin("file", where))
+            layer[known.key] = (raw.value, Origin("file", where))
         elif (error := _unknown(key, where, raw.value)) is not None:
             complain(error)
     return layer
@@ -176,6 +177,9 @@ def build(*layers: Layer, complain: Complain = raising) -> Config:
     merged: Layer = {}
     for layer in layers:
         merged.update(layer)
+    mode = str(merged[modes.KEY][0]) if modes.KEY in merged else modes.BALANCED
+    filled = {key: (value, Origin("mode", f"mode {mode}")) for key, value in modes.MODES.get(mode, {}).items()}
+    merged = {**filled, **merged}
     origins = {key: merged[key][1] if key in merged else Origin("default") for key in SETTINGS}
     sections = {section.section: _section(section, merged, complain) for section in SECTIONS}
     config = Config(**sections, origins=origins)  # type: ignore[arg-type]  # names and classes agree by SECTIONS

@@ -36,6 +36,7 @@ class Option:
     keyed: bool = True
     shown: str = ""
     later: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
     hot: bool = False
 
 

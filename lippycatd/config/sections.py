@@ -64,6 +64,21 @@ class Capture(Section):
         Le(10**10),
         Option("after how long a block that is not full is handed over, in whole milliseconds", unit="duration"),
     ] = 10**6
+    ring: Annotated[
+        Literal["blocks", "frames"],
+        Option(
+            "how the kernel hands packets over: in blocks (TPACKET_V3), or one by one (TPACKET_V2: lowest latency, "
+            "more work; named interfaces only, any has blocks)"
+        ),
+    ] = "blocks"
+    busy_poll: Annotated[
+        Duration,
+        Ge(0),
+        Le(10**9),
+        Option(
+            "how long to look for the next packet before the thread sleeps: latency for a processor", unit="duration"
+        ),
+    ] = 0
     deduplicate: Annotated[
         bool,
         Option(
@@ -123,6 +138,35 @@ class Voip(Section):
         Items,
         Option("keep the call with this Call-ID; repeatable", ("--call-id",), unit="Call-ID", hot=True),
     ] = ()
+    tcp_performance_mode: Annotated[
+        Literal["balanced", "throughput", "latency", "memory"],
+        Option(
+            "a named set of values for rings, queues and limits; each can be set by itself (docs/modes.md)",
+            ("--tcp-performance-mode",),
+        ),
+    ] = "balanced"
+    max_workers: Annotated[
+        int,
+        Ge(1),
+        Le(64),
+        Option(
+            "threads that read each interface, by flow; as many as there are processors at most",
+            ("--tcp-max-workers", "--tcp-max-goroutines"),
+            unit="threads",
+            env=("LIPPYCAT_VOIP_MAX_GOROUTINES",),
+            aliases=("voip.max_goroutines",),
+        ),
+    ] = 1
+    tcp_batch_size: Annotated[
+        int,
+        Ge(1),
+        Le(2048),
+        Option(
+            "packets of the smallest batch between two looks at everything else; while more wait it doubles, to 2048",
+            ("--tcp-batch-size",),
+            unit="packets",
+        ),
+    ] = 32
     show_dtmf: Annotated[bool, Option("show DTMF digits in stream records instead of masking them")] = False
     jitter_buffer: Annotated[
         Duration,
@@ -200,6 +244,13 @@ class VirtualInterface(Section):
             shown="3s when reading files",
         ),
     ] = None
+    direct: Annotated[
+        bool,
+        Option(
+            "live: the thread that reads also writes, without a queue; lower latency, and the device slows the reading",
+            needs=_VIF,
+        ),
+    ] = False
     linger: Annotated[
         Duration,
         Ge(0),

@@ -24,6 +24,11 @@ def _capture(field: str) -> Rows:
     return lambda stats: (((name,), part[field]) for name, part in stats.get("captures", {}).items())
 
 
+def _pair(field: str, at: int) -> Rows:
+    """One of two numbers."""
+    return lambda stats: [((), float(stats[field][at]))] if field in stats else []
+
+
 def _sink(field: str) -> Rows:
     return lambda stats: (((name,), part[field]) for name, part in stats["sinks"].items())
 
@@ -95,6 +100,8 @@ FAMILIES: tuple[Family, ...] = (
     Family(_COUNTER, "packets_dropped", "Packets dropped on the line", ("source", "stage", "reason"), _source_drops),
     Family(_COUNTER, "ring_freezes", "Times that a capture's ring was full", ("source",), _capture("freezes")),
     Family(_COUNTER, "interface_downs", "Times that a captured interface went down", ("source",), _capture("downs")),
+    Family(_COUNTER, "batches", "Batches that a live line took", (), _pair("batches", 0)),
+    Family(_COUNTER, "batch_packets", "Packets in those batches", (), _pair("batches", 1)),
     Family(_COUNTER, "sink_offered_packets", "Packets offered to a sink", ("sink",), _sink("offered")),
     Family(_COUNTER, "sink_written_packets", "Packets a sink has written", ("sink",), _sink("written")),
     Family(_GAUGE, "sink_queued_packets", "Packets that wait in a sink", ("sink",), _sink("queued")),

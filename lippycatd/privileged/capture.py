@@ -25,6 +25,7 @@ class CaptureRequest:
 
     interface is a name in the helper's network namespace, or `any`. block_size is in bytes
     (a power of two), timeout_ms how long the kernel waits with a block that is not full.
+    frame_size, where it is not 0, asks for slots of so many bytes instead (TPACKET_V2).
     sockets share out the interface's flows (PACKET_FANOUT_HASH), one for each worker.
     snaplen, in bytes, lowers the policy's; 0 leaves it. Raises PrivilegeError when one
     cannot be.
@@ -37,11 +38,12 @@ class CaptureRequest:
     block_size: int = 1 << 20
     block_count: int = 64
     timeout_ms: int = 20
+    frame_size: int = 0
 
     def __post_init__(self) -> None:
         try:
             wire.check_name(self.interface)
-            wire.check_ring(self.block_size, self.block_count, self.timeout_ms, self.sockets)
+            wire.check_ring(self.block_size, self.block_count, self.timeout_ms, self.sockets, self.frame_size)
         except ValueError as error:
             raise PrivilegeError(str(error)) from None
         if not 0 <= self.snaplen <= wire.SNAPLEN_MAX:
@@ -57,7 +59,7 @@ class CaptureRequest:
 
 @dataclass(slots=True)
 class Capture:
-    """Sockets that are bound and running, each with a TPACKET_V3 ring of the request's geometry to map.
+    """Sockets that are bound and running, each with a ring of the request's geometry to map.
 
     Every socket delivers its share of the flows from the same moment on. ifindex is 0 with
     `any`, and arphrd too (each frame's sockaddr_ll tells its interface's, sll_hatype), else
@@ -105,7 +107,7 @@ class CaptureHelper(Connection):
             Request(
                 Operation.CAPTURE, name=request.interface, promiscuous=request.promiscuous,
                 sockets=request.sockets, snaplen=request.snaplen, block_size=request.block_size,
-                block_count=request.block_count, timeout_ms=request.timeout_ms,
+                block_count=request.block_count, timeout_ms=request.timeout_ms, frame_size=request.frame_size,
             )
         )  # fmt: skip
         if reply.descriptors != Descriptor.CAPTURE or len(fds) != request.sockets:

@@ -78,6 +78,7 @@ def sink(section: VifSection, fd: int | None, *, blocking: bool = True) -> _data
         rate_limit=section.rate_limit,
         rate_burst=section.rate_burst,
         blocking=blocking,
+        direct=section.direct and not blocking,
     )
 
 

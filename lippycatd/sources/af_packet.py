@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import socket
 import struct
 import sys
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from lippycatd import _dataplane, privileged
     from lippycatd.config.sections import Capture as Section
+    from lippycatd.config.sections import Voip
 
 ANY = "any"
 _SIOCGIFMTU = 0x8921  # linux/sockios.h
@@ -27,11 +29,15 @@ _IFREQ = struct.Struct("=16si12x")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Ring:
-    """The ring of each socket. Sizes in bytes; `timeout_ms`: when a block that is not full is handed over."""
+    """The ring of each socket. Sizes in bytes; `timeout_ms`: when a block that is not full is handed over.
+
+    `frame_size` is the slot of a ring of single frames, 0 for one of blocks.
+    """
 
     block_size: int
     block_count: int
     timeout_ms: int
+    frame_size: int = 0
 
     @property
     def size(self) -> int:
@@ -39,10 +45,15 @@ class Ring:
         return self.block_size * self.block_count
 
     @classmethod
-    def of(cls, section: Section, sockets: int) -> Self:
-        """The ring of one of so many sockets that share an interface: whole blocks, at least two."""
+    def of(cls, section: Section, sockets: int, mtu: int = 0) -> Self:
+        """The ring of one of so many sockets that share an interface: whole blocks, at least two.
+
+        `mtu` is the interface's, 0 where there is none: then frames come in blocks.
+        """
         share = -(-section.buffer_size // sockets)
-        return cls(section.block_size, max(2, -(-share // section.block_size)), section.block_timeout // 10**6 or 1)
+        slot = _slot(mtu) if section.ring == "frames" and mtu else 0
+        size = max(section.block_size, slot)
+        return cls(size, max(2, -(-share // size)), section.block_timeout // 10**6, slot)
 
     def rounded(self, section: Section, sockets: int) -> str:
         """One line where that is more than was asked for; else nothing."""
@@ -53,6 +64,20 @@ class Ring:
             f"capture.buffer_size: {section.buffer_size} bytes become {whole}: {self.block_count} blocks of "
             f"{self.block_size} for each of {sockets} workers"
         )
+
+
+def _slot(mtu: int) -> int:
+    """A slot that holds a frame of that MTU: Ethernet and VLAN headers before it, the kernel's before them."""
+    needed = mtu + 14 + 8 + 82
+    return 1 << (needed - 1).bit_length()
+
+
+def workers(section: Voip) -> tuple[int, str]:
+    """How many threads read, and one line where that is fewer than were asked for."""
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    if section.max_workers <= there:
+        return section.max_workers, ""
+    return there, f"voip.max_workers: {section.max_workers} become {there}, as many as there are processors"
 
 
 def mtu(name: str) -> int:
@@ -113,6 +138,7 @@ class Wire:
             block_size=request.block_size,
             block_count=request.block_count,
             timeout_ms=request.timeout_ms,
+            frame_size=request.frame_size,
             snaplen=request.snaplen,
             mtu=mtu(request.interface),
             own=list(self.own),
@@ -172,21 +198,22 @@ def open_wire(section: Section, sockets: int, say: Callable[[str], None]) -> Wir
         raise PrivilegeError(f"live capture through rings needs Linux, and this is {sys.platform}")
     from lippycatd import privileged  # noqa: PLC0415  needs lippycat_helper, which only Linux has
 
-    ring = Ring.of(section, sockets)
-    if told := ring.rounded(section, sockets):
-        say(told)
-    requests = [
-        privileged.CaptureRequest(
-            interface=name,
-            promiscuous=section.promiscuous,
-            snaplen=section.snaplen,
-            sockets=sockets,
-            block_size=ring.block_size,
-            block_count=ring.block_count,
-            timeout_ms=ring.timeout_ms,
+    requests = []
+    for name in interfaces(section):
+        ring = Ring.of(section, sockets, mtu(name))
+        if told := ring.rounded(section, sockets):
+            say(f"{name}: {told}")
+        if section.ring == "frames" and not ring.frame_size:
+            say(f"{name}: its frames come in blocks: capture.ring frames is for named interfaces")
+        requests.append(
+            privileged.CaptureRequest(
+                interface=name,
+                promiscuous=section.promiscuous,
+                snaplen=section.snaplen,
+                sockets=sockets,
+                **dataclasses.asdict(ring),
+            )
         )
-        for name in interfaces(section)
-    ]
     return Wire(requests, privileged.acquire_capture(requests))
 
 

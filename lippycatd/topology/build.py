@@ -52,7 +52,9 @@ def open_all(plan: Plan, runs_as: Identity) -> Opened:
     pcap_file.check_loops(inputs, config.run.loop)
     opened = Opened(plan, inputs, compile_filter(config))
     if plan.interfaces:
-        opened.wire = af_packet.open_wire(config.capture, 1, opened.notes.append)
+        workers, note = af_packet.workers(config.voip)
+        opened.notes += [note] if note else []
+        opened.wire = af_packet.open_wire(config.capture, workers, opened.notes.append)
     try:
         _open_outputs(opened, runs_as)
     except BaseException:
@@ -123,6 +125,8 @@ def line(opened: Opened, *, sip_bytes: bool = False, metrics: bool = False) -> _
             inputs=[(item.name, item.fd) for item in opened.inputs],
             live=live,
             deduplicate=config.capture.deduplicate,
+            spin_ns=config.capture.busy_poll,
+            batch=config.voip.tcp_batch_size,
             users=list(config.voip.sip_users),
             call_ids=list(config.voip.call_ids),
             protocols=list(config.capture.protocols),

@@ -14,7 +14,14 @@ if TYPE_CHECKING:
 
 FILE_STARTUP_DELAY = 3 * 10**9  # ns: readers need a moment to attach before a file is over
 
-_LIVE_ONLY = ("capture.default_interface", "capture.promiscuous", "capture.snaplen", "capture.deduplicate")
+_LIVE_ONLY = (
+    "capture.default_interface",
+    "capture.promiscuous",
+    "capture.snaplen",
+    "capture.deduplicate",
+    "voip.max_workers",
+    "voip.tcp_batch_size",
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

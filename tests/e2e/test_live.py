@@ -243,3 +243,32 @@ def test_onto_a_device_and_never_from_it(wire, sniff, some):
     assert reader.frames() == running.frames()
     expected = Wire.run("tcpdump", "-r", path, "-n", "udp or tcp or arp or icmp").splitlines()
     assert summary["selected"] == len(expected)
+
+
+@pytest.mark.parametrize("options", [("--tcp-performance-mode", "latency"), ("--tcp-max-workers", "2")])
+def test_every_mode_and_number_of_workers_gives_the_same(shared, wire, sniff, tmp_path, options):
+    capture = tmp_path / "hard.pcap"
+    Wire.run("python3", shared / "tools" / "gen_hard.py", "-o", capture, "--quiet", "--seed", "2", "--target", "alice")
+    running = sniff("voip", "-i", "a0", "-p", "--sipuser", "alice", *options)
+    sent = wire.send(capture, "-q")
+    summary = running.stop()
+    assert (summary["in"], running.status) == (sent, 0), running.told()
+    check_frames(shared, running.kept, capture, "--any-order")
+
+
+def test_several_workers_keep_the_order_and_filter_in_their_threads(wire, sniff, some):
+    path, frames = some
+    running = sniff("-i", "a0,b0", "-p", "--tcp-max-workers", "2", "-f", "udp")
+    sent = wire.send(path, "--pps=50000") + wire.send(path, "--pps=50000", device="b1")
+    summary = running.stop()
+    expected = len(Wire.run("tcpdump", "-r", path, "-n", "udp").splitlines())
+    assert (summary["in"], summary["selected"]) == (sent, 2 * expected)
+    assert summary["filtered"] == sent - 2 * expected
+    kept = iter(frames * 2)
+    assert all(frame in kept for frame in running.frames())  # in the order in which they were sent
+
+
+def test_more_workers_than_processors_are_refused_in_part(wire, sniff):
+    running = sniff("-i", "a0", "--tcp-max-goroutines", "64")
+    running.stop()
+    assert "voip.max_workers: 64 become" in running.told()

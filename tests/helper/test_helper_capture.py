@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import errno
 import fcntl
+import mmap
 import os
 import random
 import socket
@@ -53,6 +54,19 @@ def test_what_an_interface_receives_is_in_the_ring(capturing, wire):
     wire.send("p1", *sent)
     wire.send("p0", sent[0])
     assert received(ring, count=1) == [(sent[0], 200)]
+
+
+def test_a_ring_of_single_frames(capturing, wire):
+    served = capturing('[[capture]]\ninterface = "w0"\n' + EVERYTHING)
+    got = served.capture(frame_size=1024)
+    ring = mmap.mmap(got.fds[0], BLOCK * BLOCKS)
+    frame = ethernet(number=7)
+    wire.send("p0", frame)
+    until(lambda: struct.unpack_from("I", ring, 0)[0] & 1, 5)
+    length, kept, start = struct.unpack_from("=IIH", ring, 4)  # struct tpacket2_hdr
+    assert (length, ring[start : start + kept]) == (len(frame), frame)
+    with pytest.raises(PrivilegeError, match="slot size 1000: choose a power of two"):
+        request(frame_size=1000)
 
 
 def test_a_member_of_the_group_gets_it_without_any_privilege(capturing, wire):

@@ -24,6 +24,9 @@ REQUESTS = [
         block_count=64, timeout_ms=20,
     ),
     Request(Operation.RELEASE, 6, capture=2**32 - 1),
+    Request(
+        Operation.CAPTURE, 5, name="eth0", sockets=1, block_size=1 << 20, block_count=64, timeout_ms=1, frame_size=2048
+    ),
 ]  # fmt: skip
 REPLIES = [
     Reply(Operation.GREETING),
@@ -42,7 +45,7 @@ REPLIES = [
 @pytest.mark.parametrize("request_", REQUESTS)
 def test_a_request_is_read_as_it_was_written(request_):
     message = request_.pack()
-    assert len(message) == Request.size() == 112
+    assert len(message) == Request.size() == 116
     assert Request.unpack(message) == request_
 
 
@@ -65,7 +68,7 @@ def patched(message, offset, value):
     ("message", "reason"),
     [
         (b"", "0 bytes"),
-        (REQUESTS[0].pack() + b"\0", "113 bytes"),
+        (REQUESTS[0].pack() + b"\0", "117 bytes"),
         (patched(REQUESTS[0].pack(), 0, b"XX"), "not a message"),
         (patched(REQUESTS[0].pack(), 2, b"\x01"), "version 1"),
         (patched(REQUESTS[0].pack(), 3, b"\x09"), "operation 9"),
@@ -82,16 +85,16 @@ def patched(message, offset, value):
         (patched(REQUESTS[4].pack(), 24, bytes(4)), "0 blocks"),
         (patched(REQUESTS[4].pack(), 28, b"\xff\xff"), "65535 ms"),
         (patched(REQUESTS[4].pack(), 18, b"\x08"), "snaplen 525788"),
-        (patched(REQUESTS[5].pack(), 32, b"lc0\0"), "operands"),
+        (patched(REQUESTS[5].pack(), 36, b"lc0\0"), "operands"),
         (patched(REQUESTS[1].pack(), 8, b"\x00"), "operands"),
-        (patched(REQUESTS[1].pack(), 32, bytes(16)), "operands"),
-        (patched(REQUESTS[1].pack(), 32, b"x" * 16), "does not end"),
-        (patched(REQUESTS[1].pack(), 32, b"lc0\0x"), "does not end"),
-        (patched(REQUESTS[1].pack(), 32, b"\xff\xfe"), "not readable"),
-        (patched(REQUESTS[1].pack(), 32, b"../"), "not valid"),
-        (patched(REQUESTS[1].pack(), 32, b"lc%d\0"), "not valid"),
-        (patched(REQUESTS[1].pack(), 48, b"a/b\0\0"), "not valid"),
-        (patched(REQUESTS[0].pack(), 32, b"lc0\0"), "operands"),
+        (patched(REQUESTS[1].pack(), 36, bytes(16)), "operands"),
+        (patched(REQUESTS[1].pack(), 36, b"x" * 16), "does not end"),
+        (patched(REQUESTS[1].pack(), 36, b"lc0\0x"), "does not end"),
+        (patched(REQUESTS[1].pack(), 36, b"\xff\xfe"), "not readable"),
+        (patched(REQUESTS[1].pack(), 36, b"../"), "not valid"),
+        (patched(REQUESTS[1].pack(), 36, b"lc%d\0"), "not valid"),
+        (patched(REQUESTS[1].pack(), 52, b"a/b\0\0"), "not valid"),
+        (patched(REQUESTS[0].pack(), 36, b"lc0\0"), "operands"),
     ],
 )
 def test_a_malformed_request_says_why(message, reason):

@@ -54,7 +54,7 @@ CASES = [
     (USAGE, "sniff -i a/b", "'a/b' is not a name for an interface"),
     (USAGE, "sniff -r FILE -i eth0", "--interface does nothing with --read-file"),
     (USAGE, "sniff -r FILE --promiscuous", "--promiscuous does nothing with --read-file"),
-    (USAGE, "sniff voip -r FILE --tcp-max-goroutines=4", "--tcp-max-goroutines: this version does not have"),
+    (USAGE, "sniff voip -r FILE --tcp-max-goroutines=4", "--tcp-max-workers does nothing with --read-file"),
     (USAGE, "sniff voip -r FILE --per-call-pcap /tmp", "--per-call-pcap: this version does not have"),
     (USAGE, "hunt --processor x:1", "hunt: this version does not have"),
     (USAGE, "debug sandbox --role root", "is not one of"),

@@ -19,6 +19,13 @@ pub fn now() -> u64 {
     START.get_or_init(Instant::now).elapsed().as_nanos() as u64
 }
 
+/// Nanoseconds since 1970-01-01 UTC, by the machine's clock.
+#[must_use]
+pub fn wall() -> u64 {
+    use std::time::{SystemTime, UNIX_EPOCH};
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64)
+}
+
 /// Nanoseconds of processor time that the calling thread has used; 0 where the system does not tell.
 #[must_use]
 pub fn thread_cpu() -> u64 {

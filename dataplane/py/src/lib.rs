@@ -15,6 +15,8 @@ mod sandbox;
 mod shared;
 mod sinks;
 mod streams;
+#[cfg(target_os = "linux")]
+mod wire;
 
 use lc_proto::users::Patterns;
 use pyo3::exceptions::PyValueError;

@@ -10,7 +10,7 @@ use lc_engine::select::{Class, Selection, VOIP};
 use lc_engine::stream::Measure;
 use lc_engine::trunks::Trunks;
 #[cfg(target_os = "linux")]
-use lc_io::af_packet::Live;
+use lc_io::af_packet::Ring;
 use lc_io::files::Input;
 use lc_io::merge::Merged;
 use lc_io::tap::VifHandle;
@@ -27,6 +27,8 @@ use crate::live_input::LiveInput;
 use crate::run::{Records, Spec, Worker};
 use crate::shared::Shared;
 use crate::sinks::{Figures, FileSink, Sink, SinkView, VifSink};
+#[cfg(target_os = "linux")]
+use crate::wire::Rings;
 
 type Instructions = Vec<(u16, u8, u8, u32)>;
 
@@ -127,13 +129,16 @@ fn programs(filters: HashMap<u16, Instructions>) -> PyResult<Vec<(LinkType, Prog
     filters.into_iter().map(program).collect()
 }
 
+/// The rings of each worker: one of every interface.
 #[cfg(target_os = "linux")]
-fn wire(live: &[Py<LiveInput>], deduplicate: bool) -> PyResult<Option<Live>> {
-    let mut rings = Vec::new();
+fn rings(live: &[Py<LiveInput>], deduplicate: bool, spin: Duration) -> PyResult<Option<Rings>> {
+    let mut workers: Vec<Vec<Ring>> = Vec::new();
     for (source, input) in live.iter().enumerate() {
-        rings.extend(input.get().rings(u16::try_from(source).map_err(value)?)?);
+        let rings = input.get().rings(u16::try_from(source).map_err(value)?)?;
+        workers.resize_with(workers.len().max(rings.len()), Vec::new);
+        rings.into_iter().zip(&mut workers).for_each(|(ring, worker)| worker.push(ring));
     }
-    Ok((!rings.is_empty()).then(|| Live::new(rings, deduplicate)))
+    Ok((!workers.is_empty()).then_some(Rings { workers, deduplicate, spin }))
 }
 
 fn open(inputs: &[(String, i32)], shared: &Shared) -> PyResult<Merged> {
@@ -157,7 +162,7 @@ impl Line {
     #[new]
     #[pyo3(signature = (*, inputs=vec![], live=vec![], users=vec![], call_ids=vec![], protocols=vec![], voip=false, filters=None,
         matcher="auto", hold_time_ns=10_000_000_000, hold_bytes=64 << 20, loops=1, count=0, startup_delay_ns=0,
-        spin_ns=0, deduplicate=false, files=vec![], vif=None, records=None, show_dtmf=false, sip_bytes=false,
+        spin_ns=0, batch=32, deduplicate=false, files=vec![], vif=None, records=None, show_dtmf=false, sip_bytes=false,
         jitter_buffer_ns=60_000_000, g711_plc=true, metrics=false, trunks=vec![]))]
     #[allow(clippy::too_many_arguments)] // keyword arguments: one description
     fn new(
@@ -176,6 +181,7 @@ impl Line {
         count: u64,
         startup_delay_ns: u64,
         spin_ns: u64,
+        batch: usize,
         deduplicate: bool,
         files: Vec<Py<FileSink>>,
         vif: Option<Py<VifSink>>,
@@ -209,11 +215,11 @@ impl Line {
             loops,
             count,
             startup_delay: Duration::from_nanos(startup_delay_ns),
-            spin: Duration::from_nanos(spin_ns),
             sources: inputs.len() + live.len(),
             inputs: open(&inputs, &shared)?,
             #[cfg(target_os = "linux")]
-            live: wire(&live, deduplicate)?,
+            live: rings(&live, deduplicate, Duration::from_nanos(spin_ns))?,
+            batch: batch.max(1),
         };
         let wires = live.iter().map(|item| item.get().name.clone());
         let names = distinct(inputs.into_iter().map(|(name, _)| name).chain(wires));
@@ -367,6 +373,7 @@ impl Line {
         convert::follow(py, &d, &snapshot.follow)?;
         d.set_item("kpi", kpi::counted(py, &snapshot.follow.kpi, &self.trunks)?)?;
         if self.shared.live {
+            d.set_item("batches", snapshot.batches)?;
             d.set_item("captures", convert::captures(py, &accounts, &self.names)?)?;
         }
         let (sinks, vifs, queues) = (PyDict::new(py), PyDict::new(py), PyDict::new(py));
@@ -380,11 +387,15 @@ impl Line {
         }
         d.set_item("sinks", sinks)?;
         d.set_item("vif", vifs)?;
-        d.set_item("queues", queues)?;
         d.set_item("iterations", PyDict::from_sequence(&[("line", self.shared.stop.beats())].into_pyobject(py)?)?)?;
         let workers = PyDict::new(py);
         workers.set_item("line", snapshot.busy)?;
+        for (n, (busy, depth)) in snapshot.readers.iter().enumerate() {
+            workers.set_item(format!("reader{n}"), busy)?;
+            queues.set_item(format!("reader{n}"), depth)?;
+        }
         d.set_item("workers", workers)?;
+        d.set_item("queues", queues)?;
         Ok(d)
     }
 

@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 use lc_engine::follow::Follower;
 use lc_engine::frames::FrameNo;
 use lc_engine::hold::Hold;
-use lc_io::af_packet::{Event, Live};
+use lc_io::af_packet::Event;
 
 use crate::run::{gate, tell, Gate, Records, Worker, PUBLISH};
 use crate::sinks::Sink;
+use crate::wire::{Rings, Wire};
 
-/// Frames of one batch.
-const BATCH: std::ops::RangeInclusive<usize> = 64..=2048;
+/// Frames of a batch at most; the least is the line's.
+const BATCH: usize = 2048;
 /// How long to wait at most for frames: then the line lives, and says so.
 const WAIT: Duration = Duration::from_millis(50);
 /// How long what is in the rings may take at the end.
@@ -29,25 +30,35 @@ struct Followed {
 
 impl Worker {
     /// Captures until the end is asked for or `--count` is reached.
-    pub(crate) fn live(&mut self, mut live: Live) {
+    pub(crate) fn live(&mut self, rings: Rings) {
+        let mut live = match Wire::start(rings, self.spec.sources, &self.spec.filters) {
+            Ok(wire) => wire,
+            Err(error) => return self.shared.damage(format!("cannot start a reader: {error}")),
+        };
         let mut followed = self.spec.follows().then(|| {
             let selection = std::mem::take(&mut self.spec.selection);
             let mut follower = self.follower(selection, self.spec.records == Records::Voip, None);
             follower.calls.measures |= self.spec.metrics;
             Followed { follower, hold: Hold::new(self.spec.hold.0, self.spec.hold.1), n: 0 }
         });
-        let mut batch = *BATCH.start();
+        let least = self.spec.batch.min(BATCH);
+        let (mut batch, mut batches) = (least, (0, 0));
         let mut ending: Option<Instant> = None;
         while self.out.left != Some(0) {
             self.shared.stop.beat();
             if self.shared.mailbox.waits() {
                 self.take_up(followed.as_mut().map(|f| (&mut f.follower, &mut f.hold)));
                 self.replaced.drain(..).for_each(|rings| live.replace(rings));
+                live.set_filters(&self.spec.filters);
             }
             let n = self.burst(&mut live, followed.as_mut(), batch);
-            batch = if n == batch { (batch * 2).min(*BATCH.end()) } else { (batch / 2).max(*BATCH.start()) };
+            batch = if n == batch { (batch * 2).min(BATCH) } else { (batch / 2).max(least) };
+            if n > 0 {
+                batches = (batches.0 + 1, batches.1 + n as u64);
+                self.out.sinks.iter_mut().for_each(Sink::hand_on);
+            }
             if ending.is_none() && (self.shared.stop.is_set() || self.shared.drains()) {
-                live.look();
+                live.ending();
                 ending = Some(Instant::now() + DRAIN);
             }
             if ending.is_some_and(|until| live.is_drained() || Instant::now() >= until) {
@@ -55,10 +66,10 @@ impl Worker {
             }
             if self.published.elapsed() >= PUBLISH {
                 self.housekeeping(&mut live, followed.as_mut(), ending.is_some());
+                self.shared.publish(|s| s.batches = batches);
             }
             if n == 0 {
-                self.out.sinks.iter_mut().for_each(Sink::hand_on);
-                live.wait(if ending.is_some() { Duration::from_millis(1) } else { WAIT }, self.spec.spin);
+                live.wait(if ending.is_some() { Duration::from_millis(1) } else { WAIT });
             }
         }
         if let Some(f) = followed.as_mut() {
@@ -69,15 +80,18 @@ impl Worker {
         }
         live.end();
         self.housekeeping(&mut live, followed.as_mut(), true);
+        self.shared.publish(|s| s.batches = batches);
     }
 
     /// Takes up to `most` frames.
-    fn burst(&mut self, live: &mut Live, mut followed: Option<&mut Followed>, most: usize) -> usize {
+    fn burst(&mut self, live: &mut Wire, mut followed: Option<&mut Followed>, most: usize) -> usize {
+        let filtered = live.filters();
         for n in 0..most {
             let Some(p) = live.next() else { return n };
             let account = &mut self.out.accounts[usize::from(p.source)];
             account.read += 1;
-            match gate(&self.spec.filters, &p) {
+            let gate = if filtered { Gate::Pass } else { gate(&self.spec.filters, &p) };
+            match gate {
                 Gate::Filtered => account.filtered += 1,
                 Gate::Unsupported => self.refuse(p.source, p.link),
                 Gate::Pass => match followed.as_deref_mut() {
@@ -100,7 +114,7 @@ impl Worker {
     }
 
     /// Some times a second: time passes, counters are read and published, what happened to interfaces is told.
-    fn housekeeping(&mut self, live: &mut Live, followed: Option<&mut Followed>, ending: bool) {
+    fn housekeeping(&mut self, live: &mut Wire, followed: Option<&mut Followed>, ending: bool) {
         self.published = Instant::now();
         if let Some(f) = followed {
             let ns = live.passed();
@@ -120,12 +134,26 @@ impl Worker {
         }
         self.shared.hear_not(live.deaf());
         self.account_rings(live);
+        for link in live.links() {
+            if !self.refused_links.contains(&link) {
+                self.refused_links.push(link);
+            }
+        }
+        if live.has_failed() {
+            self.shared.damage("a reader has failed: this is a fault of lippycatd".to_owned());
+            self.shared.stop.set();
+        }
+        let readers = live.readers();
+        self.shared.publish(|s| s.readers = readers);
         self.out.flush();
     }
 
-    fn account_rings(&mut self, live: &Live) {
+    fn account_rings(&mut self, live: &mut Wire) {
         for (source, account) in self.out.accounts.iter_mut().enumerate() {
-            let c = live.counters(source);
+            let (c, (filtered, unsupported)) = live.counters(source);
+            account.read += filtered + unsupported;
+            account.filtered += filtered;
+            account.link_type += unsupported;
             account.left_out = [c.loopback, c.duplicates, c.own, c.damaged];
             (account.kernel, account.freezes, account.downs) = (c.drops, c.freezes, c.downs);
             let done = account.read + account.kernel + account.left_out.iter().sum::<u64>();

@@ -15,7 +15,7 @@ use lc_engine::stream::Measure;
 use lc_engine::trunks::Trunks;
 use lc_engine::verdict::{Decided, Marks};
 #[cfg(target_os = "linux")]
-use lc_io::af_packet::{Live, Ring};
+use lc_io::af_packet::Ring;
 use lc_io::clock;
 use lc_io::merge::Merged;
 use lc_proto::rtcp::Damage;
@@ -24,6 +24,8 @@ use lc_wire::{LinkType, Packet, Refusal};
 use crate::out::Out;
 use crate::shared::{Account, Follow, Shared, Told};
 use crate::sinks::Sink;
+#[cfg(target_os = "linux")]
+use crate::wire::Rings;
 
 /// Frames between two looks at the clock.
 const BATCH: u64 = 256;
@@ -47,7 +49,9 @@ pub struct Spec {
     pub inputs: Merged,
     /// Interfaces to capture from instead.
     #[cfg(target_os = "linux")]
-    pub live: Option<Live>,
+    pub live: Option<Rings>,
+    /// Live: frames of the smallest batch.
+    pub batch: usize,
     /// Names of sources: `Packet::source` is below.
     pub sources: usize,
     /// Programs by link type.
@@ -72,8 +76,6 @@ pub struct Spec {
     pub count: u64,
     /// Wait before the first frame goes out.
     pub startup_delay: Duration,
-    /// Live: how long to look for the next frame before the thread sleeps.
-    pub spin: Duration,
 }
 
 impl Spec {
@@ -105,7 +107,7 @@ pub struct Worker {
     pub(crate) out: Out,
     pub(crate) shared: Arc<Shared>,
     pub(crate) published: Instant,
-    refused_links: Vec<LinkType>,
+    pub(crate) refused_links: Vec<LinkType>,
     /// New rings for sources whose interface was made anew.
     #[cfg(target_os = "linux")]
     pub(crate) replaced: Vec<Vec<Ring>>,

@@ -55,6 +55,10 @@ pub struct Snapshot {
     pub follow: Follow,
     /// Share of a processor that the worker used since the last snapshot but one, 0 to 1.
     pub busy: f64,
+    /// Live with several workers, of each: share of a processor, batches that wait.
+    pub readers: Vec<(f64, usize)>,
+    /// Live: batches, and frames in them.
+    pub batches: (u64, u64),
 }
 
 /// Counters and levels of the follower.

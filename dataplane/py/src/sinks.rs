@@ -324,7 +324,7 @@ pub struct VifSink {
 impl VifSink {
     #[new]
     #[pyo3(signature = (*, name, kind, mtu, buffer_size, fd=None, replay_timing=false, replay_speed=1.0,
-        rate_limit=0, rate_burst=0, blocking=true))]
+        rate_limit=0, rate_burst=0, blocking=true, direct=false))]
     #[allow(clippy::too_many_arguments)] // keyword arguments: one description
     fn new(
         name: String,
@@ -337,6 +337,7 @@ impl VifSink {
         rate_limit: u64,
         rate_burst: u64,
         blocking: bool,
+        direct: bool,
     ) -> PyResult<Self> {
         let kind = match kind {
             "tap" => Kind::Tap,
@@ -353,7 +354,7 @@ impl VifSink {
             rate_limit,
             rate_burst,
             blocking,
-            direct: false,
+            direct,
         };
         let tap = Tap::new(fd.map(file_of).transpose()?, &config).map_err(|e| PyValueError::new_err(e.to_string()))?;
         let handle = tap.handle();

@@ -94,6 +94,13 @@ impl Live {
         Some(ring.packet())
     }
 
+    /// The same, with the interface it was seen on and the monotonic time at which it had come over.
+    pub(super) fn next_seen(&mut self) -> Option<(Packet<'_>, i32, u64)> {
+        self.next()?;
+        let ring = &self.slots[self.last?].ring;
+        Some((ring.packet(), ring.seen_on(), ring.came))
+    }
+
     /// Reaches the next frame of a slot.
     #[inline]
     fn pull(&mut self, i: usize) -> bool {
@@ -161,6 +168,11 @@ impl Live {
             return 0;
         }
         now.saturating_sub(since)
+    }
+
+    /// Whether a frame is kept back, because an earlier one may be on its way through another ring.
+    pub(super) fn keeps_back(&self) -> bool {
+        self.due.is_some()
     }
 
     /// Waits for frames, up to `limit`; spins for the first `spin` of it. What happened to interfaces is noted.

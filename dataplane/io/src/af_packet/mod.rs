@@ -6,16 +6,19 @@
 //! latency of about the retire timeout); TPACKET_V2 hands over single frames (lowest latency).
 //!
 //! System calls: mmap and munmap of the ring, poll, getsockopt (PACKET_STATISTICS, PACKET_VERSION, SO_ERROR),
-//! getsockname, clock_gettime.
+//! getsockname, clock_gettime; sched_getaffinity and sched_setaffinity of the own thread.
 
 mod dedup;
 mod header;
+mod lane;
 mod live;
 mod map;
+mod readers;
 mod ring;
 mod socket;
 
 pub use live::{Event, Live};
+pub use readers::{Fate, Gate, Readers};
 pub use ring::{Counters, Ring, Settings};
 pub use socket::create_ring;
 

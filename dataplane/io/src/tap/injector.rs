@@ -124,10 +124,21 @@ impl Injector {
         for (i, &(ts, end)) in batch.frames.iter().enumerate() {
             self.write(ts, &batch.arena[start..end as usize]);
             if i == 0 {
-                self.tally.latency.observe(clock::now().saturating_sub(batch.begun.max(self.due)));
+                self.observe(ts, batch.begun);
             }
             start = end as usize;
         }
+    }
+
+    /// How late a frame was written: after its capture, where the machine that captured it is this one; else after it
+    /// was offered or due.
+    pub fn observe(&mut self, ts: u64, begun: u64) {
+        let late = if self.blocking {
+            clock::now().saturating_sub(begun.max(self.due))
+        } else {
+            clock::wall().saturating_sub(ts)
+        };
+        self.tally.latency.observe(late);
     }
 
     /// One frame: waits until it is due, writes it, counts it.

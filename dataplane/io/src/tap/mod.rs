@@ -60,7 +60,8 @@ pub struct Config {
     pub rate_limit: u64,
     /// Frames that may go at once under the limit; 0: what is due in 10 ms.
     pub rate_burst: u64,
-    /// Whether the source can wait (a file); else frames that have no room, or come too fast, are dropped.
+    /// Whether the source can wait (a file); else frames that have no room, or come too fast, are dropped, and their
+    /// timestamps are those of this machine's clock.
     pub blocking: bool,
     /// Write on the worker's thread, without a queue.
     pub direct: bool,
@@ -202,6 +203,7 @@ impl VifSink {
         let Some(injector) = &mut self.direct else { return };
         injector.changed();
         injector.tally.offered += 1;
+        let begun = if injector.tally.offered == 1 { clock::now() } else { 0 };
         match frame::shape(self.kind, packet) {
             Ok(frame::Shape { header: None, start, end }) => injector.write(packet.ts, &packet.data[start..end]),
             Ok(frame::Shape { header: Some(header), start, end }) => {
@@ -211,6 +213,9 @@ impl VifSink {
                 injector.write(packet.ts, &self.batch.arena);
             }
             Err(reason) => injector.tally.drops.add(reason, 1),
+        }
+        if begun > 0 && injector.tally.written > 0 {
+            injector.observe(packet.ts, begun);
         }
         if injector.tally.offered >= PUBLISH {
             self.shared.publish(&mut injector.tally);

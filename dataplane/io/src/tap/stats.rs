@@ -8,7 +8,8 @@ pub const LATENCY_BOUNDS: [f64; 19] = [
     2.5, 5.0, 10.0,
 ];
 
-/// Time from a frame's offer, or from when it was due, to its write; the first frame of each batch is measured.
+/// Time from a frame's capture (live), its offer, or when it was due, to its write; the first frame of each batch is
+/// measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Latency {
     buckets: [u64; LATENCY_BOUNDS.len()],

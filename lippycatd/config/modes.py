@@ -1,0 +1,43 @@
+"""The performance modes: named sets of values for keys that nobody set.
+
+Their order of precedence is between the defaults and the file: a mode only fills in what is not given. `balanced` is
+the defaults. What each value does is said by its key; docs/modes.md tells when to take which mode.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lippycatd.config.load import Value
+
+KEY = "voip.tcp_performance_mode"
+BALANCED = "balanced"
+
+MODES: Mapping[str, Mapping[str, Value]] = {
+    BALANCED: {},
+    # many packets for little CPU: the kernel hands over large blocks, seldom
+    "throughput": {
+        "capture.block_size": "1MiB",
+        "capture.block_timeout": "20ms",
+        "virtual_interface.buffer_size": "65536",
+        "voip.tcp_batch_size": "128",
+    },
+    # single frames at once; the thread that reads also writes, and looks for a while before it sleeps
+    "latency": {
+        "capture.ring": "frames",
+        "capture.busy_poll": "200us",
+        "virtual_interface.direct": "true",
+        "voip.tcp_batch_size": "8",
+    },
+    # small tables and rings: bursts are dropped sooner, and counted
+    "memory": {
+        "capture.buffer_size": "4MiB",
+        "capture.block_size": "128KiB",
+        "capture.block_timeout": "10ms",
+        "capture.hold_bytes": "8MiB",
+        "virtual_interface.buffer_size": "512",
+    },
+}
