@@ -1,4 +1,4 @@
-"""`make docs`: write docs/reference/ anew from the code; with `--check`, fail where a page is stale."""
+"""`make docs`: write the reference pages and the dashboard anew from the code; `--check` fails where one is stale."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
+ROOT = Path(__file__).resolve().parent.parent
 PAGES = {
-    "configuration.md": "lippycatd.cli.reference",
-    "metrics.md": "lippycatd.cli.reference_metrics",
-    "records.md": "lippycatd.cli.reference_records",
+    "docs/reference/configuration.md": "lippycatd.cli.reference",
+    "docs/reference/metrics.md": "lippycatd.cli.reference_metrics",
+    "docs/reference/records.md": "lippycatd.cli.reference_records",
+    "monitoring/grafana/lippycat.json": "monitoring.dashboard",
 }
 """page: the module that prints it"""
 
@@ -19,12 +20,13 @@ def main(arguments: list[str]) -> int:
     """Write the pages, or check them."""
     stale = 0
     for name, module in PAGES.items():
-        made = subprocess.run([sys.executable, "-m", module], check=True, capture_output=True, text=True).stdout
-        path = REFERENCE / name
+        command = [sys.executable, "-m", module]
+        made = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+        path = ROOT / name
         if "--check" not in arguments:
             path.write_text(made)
         elif not path.exists() or path.read_text() != made:
-            print(f"{path.relative_to(REFERENCE.parent.parent)} is stale: run make docs", file=sys.stderr)
+            print(f"{name} is stale: run make docs", file=sys.stderr)
             stale = 1
     return stale
 

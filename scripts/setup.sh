@@ -81,17 +81,17 @@ install_packages() {
         { tail -n 20 .setup/apt.log >&2; fail "apt-get failed; the log is .setup/apt.log"; }
 }
 
-# promtool comes in the package of the server, which would start a service: only the program is unpacked
-install_promtool() {
-    command -v promtool > /dev/null && return 0
-    command -v apt-get > /dev/null || fail "missing: promtool (Debian's package prometheus); install it and run this again"
-    say "unpacking promtool"
+# promtool and prometheus come in one package, which would start a service: only the programs are unpacked
+install_prometheus() {
+    command -v promtool > /dev/null && command -v prometheus > /dev/null && return 0
+    command -v apt-get > /dev/null || fail "missing: Debian's package prometheus; install it and run this again"
+    say "unpacking prometheus and promtool"
     local work
     work=$(mktemp -d)
     (cd "$work" && { apt-get -qq download prometheus 2> /dev/null || { apt-get -qq update && apt-get -qq download prometheus; }; }) ||
-        fail "promtool is missing and cannot be fetched; run: sudo apt-get install prometheus"
-    dpkg-deb --fsys-tarfile "$work"/prometheus_*.deb | tar -x -C "$work" ./usr/bin/promtool
-    install -D "$work/usr/bin/promtool" .setup/bin/promtool
+        fail "prometheus is missing and cannot be fetched; run: sudo apt-get install prometheus"
+    dpkg-deb --fsys-tarfile "$work"/prometheus_*.deb | tar -x -C "$work" ./usr/bin/promtool ./usr/bin/prometheus
+    install -D -t .setup/bin "$work/usr/bin/promtool" "$work/usr/bin/prometheus"
     rm -rf "$work"
 }
 
@@ -103,7 +103,7 @@ step_system() {
     install_packages "${packages[@]}"
     mapfile -t packages < <(missing "$python" | sort -u)
     [ ${#packages[@]} = 0 ] || fail "still missing after the installation: ${packages[*]}"
-    install_promtool
+    install_prometheus
 }
 
 step_venv() {

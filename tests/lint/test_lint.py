@@ -13,8 +13,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 MANIFEST = ["--manifest-path", "dataplane/Cargo.toml"]
-PYTHON = ["captures", "demo", "helper", "lippycatd", "scripts", "benchmarks", "tests"]
-TYPED = ["captures", "demo", "benchmarks", "scripts/run_tests.py"]
+PYTHON = ["captures", "demo", "helper", "lippycatd", "monitoring", "scripts", "benchmarks", "tests"]
+TYPED = ["captures", "demo", "benchmarks", "monitoring", "scripts/run_tests.py"]
 
 CHECKS = {
     "ruff": [BIN / "ruff", "check", *PYTHON],

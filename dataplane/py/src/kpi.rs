@@ -8,6 +8,9 @@ use pyo3::types::PyDict;
 /// Statuses that a ratio counts: there from the start, so that a rate sees their first increase.
 const ALWAYS: [u16; 11] = [200, 300, 408, 480, 486, 487, 500, 503, 504, 600, 603];
 
+/// Causes of Q.850 that come every day: normal clearing, busy, no answer, rejected, normal, congestion, failure.
+const DAILY: [usize; 9] = [16, 17, 18, 19, 21, 31, 34, 38, 41];
+
 fn histogram<'py>(py: Python<'py>, h: &Histogram) -> PyResult<Bound<'py, PyDict>> {
     let (below, count) = h.cumulative();
     let (d, buckets) = (PyDict::new(py), PyDict::new(py));
@@ -85,7 +88,7 @@ pub fn counted<'py>(py: Python<'py>, k: &Kpi, names: &[String]) -> PyResult<Boun
             responses.set_item(method, histogram(py, h)?)?;
         }
     }
-    for (cause, n) in k.causes.iter().enumerate().filter(|(_, n)| **n > 0) {
+    for (cause, n) in k.causes.iter().enumerate().filter(|(cause, n)| **n > 0 || DAILY.contains(cause)) {
         causes.set_item(cause, n)?;
     }
     let hung_up = PyDict::new(py);

@@ -1,0 +1,1 @@
+"""Watching lippycatd: the dashboard of Grafana, from the metrics' own declarations."""
