@@ -37,6 +37,12 @@ class Notifier:
             else:
                 self._socket.sendto(message, self._path)
 
+    def close(self) -> None:
+        """Says nothing more."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
     def reloading(self) -> None:
         """A reload begins; READY=1 ends it, whatever its outcome."""
         self.send(RELOADING=1, MONOTONIC_USEC=time.clock_gettime_ns(time.CLOCK_MONOTONIC) // _US)

@@ -6,8 +6,10 @@ import dataclasses
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from prometheus_client.core import CounterMetricFamily
+
 if TYPE_CHECKING:
-    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+    from prometheus_client.core import GaugeMetricFamily
 
 PREFIX = "lippycat_"
 Snapshot = dict[str, Any]
@@ -26,6 +28,11 @@ class Family:
     help: str
     labels: tuple[str, ...]
     rows: Rows
+
+    @property
+    def suffix(self) -> str:
+        """What the exposition format puts after the name."""
+        return "_total" if self.kind is CounterMetricFamily else ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

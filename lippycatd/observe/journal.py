@@ -54,8 +54,16 @@ class Journal:
     def __init__(self, path: str = SOCKET) -> None:
         """Raises OSError where there is none."""
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.connect(path)
         self._path = path
+        try:
+            self._socket.connect(path)
+        except OSError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Ends the connection."""
+        self._socket.close()
 
     def send(self, event: Mapping[str, object]) -> bool:
         """Sends an entry; False when it could not be."""

@@ -77,12 +77,19 @@ class Reports:
         before: list[Processor] = [self._filter, self.limiter]
         if hide is not None:
             before.append(lambda _logger, _method, event: hide([dict(event)])[0])
-        self.logger = _logger(section, stream or sys.stderr, "debug", before, journal=True)
+        out = stream or sys.stderr
+        self._journal = None if _console(section, out) or section.format == "json" else _journal(out)
+        self.logger = _logger(section, out, "debug", before, self._journal)
 
     def _filter(self, _logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
         if LEVELS.get(method, logging.INFO) < LEVELS[self.level]:
             raise structlog.DropEvent
         return event
+
+    def close(self) -> None:
+        """Ends the connection to the journal; reports go to standard error from now on."""
+        if self._journal is not None:
+            self._journal.close()
 
     def flush(self) -> None:
         """Says what was left out since it was last said."""
@@ -114,12 +121,16 @@ class _Sink:
     debug = info = warning = error = critical = msg
 
 
+def _console(section: Logging, out: TextIO) -> bool:
+    """Whether a person reads it."""
+    return section.format == "console" or (section.format == "auto" and out.isatty())
+
+
 def _logger(
-    section: Logging, out: TextIO, level: str, before: list[Processor], *, journal: bool = False
+    section: Logging, out: TextIO, level: str, before: list[Processor], found: Journal | None = None
 ) -> FilteringBoundLogger:
-    """A logger; with `journal` it writes entries where `out` leads to the journal."""
-    console = section.format == "console" or (section.format == "auto" and out.isatty())
-    found = _journal(out) if journal and section.format == "auto" and not console else None
+    """A logger; with a journal it writes entries there."""
+    console = _console(section, out)
     processors: list[Processor] = [
         *before,
         structlog.processors.add_log_level,
