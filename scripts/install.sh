@@ -57,6 +57,7 @@ program lippycat lippycatd.cli main
 program lippycatd lippycatd.daemon main
 program lippycat-helper lippycat_helper.__main__ main
 program lippycat-reader lippycat_helper.reader main
+program lippycat-egress lippycat_helper.egress main
 mkdir -p "$destination/usr/bin"
 for name in lippycat lippycatd; do ln -sfn "../lib/lippycat/bin/$name" "$destination/usr/bin/$name"; done
 ln -sfn lippycat "$destination/usr/bin/lc"
@@ -65,6 +66,7 @@ ln -sfn lippycat "$destination/usr/bin/lc"
 for unit in systemd/*.service systemd/*.socket; do put 644 "$unit" "$unit_directory/$(basename "$unit")"; done
 put 644 systemd/lippycat.sysusers /usr/lib/sysusers.d/lippycat.conf
 put 644 systemd/lippycat.tmpfiles /usr/lib/tmpfiles.d/lippycat.conf
+put 644 systemd/lippycat.udev /usr/lib/udev/rules.d/70-lippycat.rules
 put 644 systemd/90-lippycat.preset /usr/lib/systemd/system-preset/90-lippycat.preset
 keep 644 helper/helper.toml.example /etc/lippycat/helper.toml
 keep 644 systemd/lippycatd.yaml /etc/lippycat/lippycatd.yaml

@@ -6,7 +6,7 @@ the host never answers. See Documentation/networking/tuntap.rst, linux/if_tun.h.
 """
 
 # System calls as the kernel has them: flags and errno are what counts here.
-# ruff: noqa: PTH112, PTH123
+# ruff: noqa: PTH123
 
 from __future__ import annotations
 
@@ -188,14 +188,15 @@ def configure(entry: Tap, name: str, ifindex: int) -> None:
     from pyroute2 import IPRoute  # noqa: PLC0415  slow to import
     from pyroute2.netlink.exceptions import NetlinkError  # noqa: PLC0415
 
-    # Where /proc/sys is read-only (containers) the address generation mode and the
-    # egress drop do the same.
+    # Where /proc/sys is read-only or hidden (containers, units) the address generation mode
+    # and the egress drop do the same.
     with contextlib.suppress(OSError), open(f"{_CONF}/{name}/disable_ipv6", "w") as file:
         file.write("1")
     ipv6 = {"attrs": [["IFLA_INET6_ADDR_GEN_MODE", _ADDR_GEN_NONE]]}
     try:
         with IPRoute() as route:
-            if os.path.isdir(_CONF):
+            # Refused where the kernel has no IPv6.
+            with contextlib.suppress(NetlinkError):
                 route.link("set", index=ifindex, IFLA_AF_SPEC={"attrs": [["AF_INET6", ipv6]]})
             route.link("set", index=ifindex, mtu=entry.mtu, txqlen=entry.txqueuelen)
             route.link("set", index=ifindex, state="up")
