@@ -4,7 +4,7 @@ use super::headers::{Field, Fields, Name};
 use super::name_addr::{param, uri, List, NameAddr};
 use super::problems::{Problem, Problems, Refusal};
 use super::start_line::{blank, line, parse_into, StartLine};
-use super::text::{is_space, number, trim};
+use super::text::{after_quoted, find, is_space, number, trim};
 
 /// Identity headers that are remembered; what comes after them is found again when it is asked for.
 const IDENTITIES: usize = 6;
@@ -158,6 +158,7 @@ impl<'a> Message<'a> {
                 }
             }
             Name::Via => {
+                self.problems.add_if(has_empty_part(f.value), Problem::Via);
                 if self.problems.has(Problem::ViaMissing) {
                     self.problems.remove(Problem::ViaMissing);
                     self.branch = branch(f.value);
@@ -167,6 +168,8 @@ impl<'a> Message<'a> {
             Name::ContentType if self.content_type.is_empty() => self.content_type = f.value,
             Name::UserAgent if self.user_agent.is_empty() => self.user_agent = f.value,
             Name::ContentType | Name::UserAgent => {}
+            Name::Contact => self.problems.add_if(!is_contact(f.value), Problem::Contact),
+            Name::Date => self.problems.add_if(!f.value.ends_with(b"GMT"), Problem::Date),
             Name::Identity => self.identity(b, f),
             Name::Reason => keep(&mut self.more_headers.reason, f.value),
             Name::ReferTo => keep(&mut self.more_headers.refer_to, f.value),
@@ -278,6 +281,32 @@ fn branch(via: &[u8]) -> &[u8] {
         return b"";
     }
     param(first_value(&via[start..]), b"branch").unwrap_or_default()
+}
+
+/// Whether parameters or values are empty: two separators without anything between them, or one at the end. What stands
+/// in quotes is not looked at.
+fn has_empty_part(b: &[u8]) -> bool {
+    let mut rest = b;
+    while let Some(i) = find(rest, [b';', b',', b'"']) {
+        if rest[i] == b'"' {
+            rest = &rest[i + after_quoted(&rest[i..]).unwrap_or(rest.len() - i)..];
+            continue;
+        }
+        rest = &rest[i + 1..];
+        let next = rest.iter().find(|c| !is_space(**c));
+        if next.is_none_or(|c| matches!(c, b';' | b',')) {
+            return true;
+        }
+    }
+    false
+}
+
+/// Whether a Contact's last value is one: `*`, or an address whose URI stands in brackets where it must.
+fn is_contact(value: &[u8]) -> bool {
+    match memchr::memrchr(b'>', value) {
+        Some(end) => !has_empty_part(&value[end..]),
+        None => memchr::memchr(b'?', value).is_none() && !has_empty_part(value),
+    }
 }
 
 /// Up to the comma before the next value.

@@ -105,6 +105,13 @@ fn what_is_wrong_is_labelled() {
         (with("no header"), "header_syntax"),
         (with("t: sip:a@b"), "repeated"),
         (with("i: 2"), "repeated"),
+        (with("Via: SIP/2.0/UDP 192.0.2.15;;,;,,"), "via"),
+        (with("Via: x;a=b ; "), "via"),
+        (with("v: x, y ,"), "via"),
+        (with("m: \"Joe\" <sip:joe@x>;;"), "contact"),
+        (with("Contact: sip:a@b?Route=%3Csip:x%3E"), "contact"),
+        (with("Date: Fri, 01 Jan 2010 16:00:00 EST"), "date"),
+        (instead("Bob <sip:bob@biloxi.com>", "Bob < sip:bob@biloxi.com>"), "to"),
     ] {
         assert_eq!(labels(&message), [want], "{}", String::from_utf8_lossy(&message));
     }
@@ -112,6 +119,19 @@ fn what_is_wrong_is_labelled() {
         labels(&INVITE[..100]),
         ["head_unterminated", "call_id_missing", "from_missing", "to_missing", "cseq_missing"]
     );
+}
+
+#[test]
+fn what_is_right_is_not_labelled() {
+    for line in [
+        "Via: SIP/2.0/UDP a;rport;x=\";;,\" , SIP/2.0/TCP b",
+        "Contact: *",
+        "m: \"a;;b\" <sip:a@b;lr?x=y>;q=1.0, <sip:c@d>",
+        "Contact: sip:a@b;expires=5",
+        "Date: Sat, 13 Nov 2010 23:29:00 GMT",
+    ] {
+        assert!(labels(&with(line)).is_empty(), "{line}");
+    }
 }
 
 #[test]

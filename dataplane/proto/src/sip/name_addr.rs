@@ -25,10 +25,14 @@ impl<'a> NameAddr<'a> {
     /// the URI has no scheme.
     #[must_use]
     pub fn parse(value: &'a [u8]) -> (Self, bool) {
-        let Some((display, uri, params)) = split(value) else { return (Self::default(), false) };
+        let Some((display, inner, params)) = split(value) else { return (Self::default(), false) };
+        let uri = trim(inner);
+        let spaced = uri.len() < inner.len(); // RFC 4475 §3.1.2.14
         let Uri { user, host } = Uri::new(uri);
-        let clean =
-            is_display(display) && !has_blank_or_control(uri) && (!host.is_empty() || find(uri, [b':']).is_some());
+        let clean = !spaced
+            && is_display(display)
+            && !has_blank_or_control(uri)
+            && (!host.is_empty() || find(uri, [b':']).is_some());
         (Self { display, uri, user, host, tag: param(params, b"tag").unwrap_or_default(), params }, clean)
     }
 }
@@ -36,17 +40,17 @@ impl<'a> NameAddr<'a> {
 /// The URI alone; empty when none could be read.
 #[inline]
 pub(crate) fn uri(value: &[u8]) -> &[u8] {
-    split(value).map_or(b"", |(_, uri, _)| uri)
+    split(value).map_or(b"", |(_, inner, _)| trim(inner))
 }
 
-/// Display name, URI, parameters.
+/// Display name, URI with what white space the brackets hold, parameters.
 fn split(value: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let Some(i) = bracket(value)? else {
         let end = memchr::memchr(b';', value).unwrap_or(value.len());
         return Some((b"", trim(&value[..end]), &value[end..]));
     };
     let end = i + memchr::memchr(b'>', &value[i..])?;
-    Some((trim(&value[..i]), trim(&value[i + 1..end]), trim(&value[end + 1..])))
+    Some((trim(&value[..i]), &value[i + 1..end], trim(&value[end + 1..])))
 }
 
 /// Where the bracket before the URI is. The first None: a quoted name that does not end; the second: a bare URI.
@@ -191,7 +195,7 @@ mod tests {
     fn wrong_ones() {
         assert_eq!(read(r#""Mr. J. User <sip:j.user@example.com>"#), want("", "", "", false));
         assert_eq!(read("<sip:a@b;tag=1"), want("", "", "", false));
-        assert_eq!(read("\"W, T\" < sip:t@e.org >"), want("\"W, T\"", "sip:t@e.org", "", true));
+        assert_eq!(read("\"W, T\" < sip:t@e.org >"), want("\"W, T\"", "sip:t@e.org", "", false));
         assert_eq!(read("Bell, Alexander <sip:a@b>;tag=43"), want("Bell, Alexander", "sip:a@b", "43", false));
         assert_eq!(read(r#"\"arik\" <sip:a@b>;tag=6"#), want(r#"\"arik\""#, "sip:a@b", "6", false));
         assert_eq!(read("x\" <sip:a@b>"), want("x\"", "sip:a@b", "", false));

@@ -63,7 +63,7 @@ macro_rules! problems {
 problems! {
     /// White space in the start line that must not be there (RFC 4475 §3.1.2.7 to 3.1.2.9).
     StartLineSpace = "start_line_space",
-    /// The Request-URI stands in angle brackets, or holds control characters.
+    /// The Request-URI stands in angle brackets, holds control characters, or has something else than a port after its host.
     RequestUri = "request_uri",
     /// Another version than SIP/2.0.
     Version = "version",
@@ -95,6 +95,12 @@ problems! {
     CSeqMethod = "cseq_method",
     /// No Via.
     ViaMissing = "via_missing",
+    /// A Via with parameters or values that are empty (RFC 4475 §3.1.2.1).
+    Via = "via",
+    /// A Contact with empty parameters, or headers of its URI outside of brackets (RFC 3261 §20.10).
+    Contact = "contact",
+    /// A Date that is not in GMT (RFC 3261 §20.17).
+    Date = "date",
     /// A Content-Length that is no number.
     ContentLength = "content_length",
     /// Content-Lengths that differ; the first one counts.

@@ -2,6 +2,7 @@
 
 use super::problems::{Problem, Problems, Refusal};
 use super::text::{has_blank_or_control, is_space, is_token, trim};
+use super::uri::has_bad_port;
 
 /// Longest method, bytes.
 pub const MAX_METHOD: usize = 64;
@@ -131,7 +132,7 @@ pub(crate) fn parse_into<'a>(line: &'a [u8], problems: &mut Problems) -> Result<
     scheme(bare).ok_or(Refusal::RequestUri)?;
     problems.add_if(uri.len() != last || body.len() != rest.len(), Problem::StartLineSpace);
     problems.add_if(!version, Problem::Version);
-    problems.add_if(bare.len() != uri.len(), Problem::RequestUri);
+    problems.add_if(bare.len() != uri.len() || has_bad_port(bare), Problem::RequestUri);
     if has_blank_or_control(uri) {
         problems.add_if(uri.iter().any(|c| is_space(*c)), Problem::StartLineSpace);
         problems.add_if(uri.iter().any(|c| *c < b' ' && *c != b'\t'), Problem::RequestUri);

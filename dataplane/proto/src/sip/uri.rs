@@ -51,6 +51,23 @@ pub(crate) fn host(b: &[u8]) -> &[u8] {
     &b[..bracket + rest.len()]
 }
 
+/// Whether what follows the host of a sip or sips URI is no port: an IPv6 address without its brackets (RFC 5118 §4.2).
+pub(crate) fn has_bad_port(uri: &[u8]) -> bool {
+    let rest = match uri.first_chunk::<4>().map(|first| u32::from_be_bytes(*first) | 0x2020_2020) {
+        Some(SIP) => &uri[4..],
+        Some(SIPS) if uri.get(4) == Some(&b':') => &uri[5..],
+        _ => return false,
+    };
+    let rest = &rest[find(rest, [b'@']).map_or(0, |at| at + 1)..];
+    match &rest[host(rest).len()..] {
+        [b':', port @ ..] => {
+            let port = until(port, [b';', b'?']);
+            port.is_empty() || port.len() > 5 || !port.iter().all(u8::is_ascii_digit)
+        }
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,6 +91,18 @@ mod tests {
         assert_eq!(parts("sip:x@[2001"), ("x", "[2001"));
         assert_eq!(parts("sIpS:x@y"), ("x", "y"));
         assert_eq!(parts("si\u{1a}:x@y"), ("", ""));
+    }
+
+    #[test]
+    fn ports() {
+        for good in
+            ["sip:a@b:5060", "sip:[::1]:5070;x=y", "sips:b:1?a", "sip:[::1]", "tel:1:x", "sip:a:b@c", "sip:a@b;x=:"]
+        {
+            assert!(!has_bad_port(good.as_bytes()), "{good}");
+        }
+        for bad in ["sip:2001:db8::10", "sip:a@2001:db8::10;lr", "sip:b:", "sip:b:123456", "sips:b:-1"] {
+            assert!(has_bad_port(bad.as_bytes()), "{bad}");
+        }
     }
 
     #[test]
