@@ -31,6 +31,7 @@ def dependencies():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     helper = tomllib.loads((ROOT / "helper" / "pyproject.toml").read_text())["project"]
     crates = tomllib.loads((ROOT / "dataplane" / "Cargo.toml").read_text())["workspace"]["dependencies"]
+    crates |= tomllib.loads((ROOT / "dataplane" / "fuzz" / "Cargo.toml").read_text())["dependencies"]
     found = names(project["dependencies"]) | names(helper["dependencies"])
     for path in ("build.in", "dev.in"):
         lines = (ROOT / "requirements" / path).read_text().splitlines()
