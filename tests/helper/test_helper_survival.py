@@ -17,6 +17,7 @@ import pytest
 from capture_kit import inside
 from helper_kit import NOBODY, as_nobody, environment, links, status, until
 
+from lippycat_helper import tap
 from lippycatd import privileged as client
 from lippycatd.errors import PrivilegeError
 
@@ -29,7 +30,7 @@ for number, fd in enumerate(given, 3):
     os.dup2(fd, number)
 os.closerange(3 + len(given), 1024)
 os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(len(given)), "LISTEN_FDNAMES": sys.argv[2]}
-os.execv(sys.executable, [sys.executable, "-I", "-m", "lippycat_helper", *sys.argv[3:]])
+os.execvp(sys.argv[3], sys.argv[3:])
 """
 
 
@@ -48,15 +49,16 @@ class Manager:
         self.notify.settimeout(0)
         self.store, self.told, self.process = {}, [], None
 
-    def start(self, *arguments, environment=()):
+    def start(self, *arguments, prefix=(), environment=()):
         """Start the helper with the listening socket and what the store has."""
         given = [self.listener.fileno(), *self.store.values()]
         names = ":".join(["lippycat-helper-tap.socket", *self.store])
         numbers = ",".join(map(str, given))
+        command = [sys.executable, "-I", "-m", "lippycat_helper", "--policy", str(self.file)]
         ready = self.told.count("READY=1")
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", SYSTEMD, numbers, names, "--policy", str(self.file), *arguments],
+                [sys.executable, "-c", SYSTEMD, numbers, names, *prefix, *command, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -64,6 +66,10 @@ class Manager:
                 env={"NOTIFY_SOCKET": self.notify.getsockname(), **dict(environment)},
             )
         assert until(lambda: self.read() or self.told.count("READY=1") > ready), self.said()
+
+    def notify_for(self, uid):
+        """Let a helper of this user notify."""
+        os.chown(self.notify.getsockname(), uid, uid)
 
     def said(self):
         return self.log.read_text()
@@ -501,3 +507,33 @@ def test_the_helper_holds_net_admin_alone_after_a_restart(manager):
     fields = status(manager.process.pid)
     assert int(fields["CapPrm"], 16) == int(fields["CapEff"], 16) == 1 << 12
     assert [int(fields[key], 16) for key in ("CapInh", "CapBnd", "CapAmb")] == [0, 0, 0]
+
+
+def test_a_helper_needs_no_root_but_its_one_capability(manager):
+    """As its unit starts it: a user of its own, one ambient capability, inside the namespace."""
+    if not as_nobody(lambda: os.access(tap.__file__, os.R_OK) and os.access(sys.executable, os.X_OK)):
+        pytest.skip("the checkout lies where another user cannot read it")
+    subprocess.run(["ip", "netns", "add", manager.netns], check=True)
+    manager.notify_for(NOBODY)
+    user = [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--no-new-privs"]
+    capability = ["--bounding-set=-all,+net_admin", "--inh-caps=+net_admin", "--ambient-caps=+net_admin"]
+    # Its node as distributions have it, whatever it is here.
+    node = 'test -e "$0" || mknod -m 666 "$0" c 10 200; mount --bind "$0" /dev/net/tun && exec "$@"'
+    place = ["ip", "netns", "exec", manager.netns, "sh", "-c", node, str(manager.file.parent / "tun")]
+    prefix = [*place, "setpriv", *user, *capability]
+    manager.start(prefix=prefix)
+    fields = status(manager.process.pid)
+    assert int(fields["CapPrm"], 16) == int(fields["CapEff"], 16) == int(fields["CapBnd"], 16) == 1 << 12
+    assert [int(fields[key], 16) for key in ("CapInh", "CapAmb")] == [0, 0]
+    assert fields["Uid"].split() == [str(NOBODY)] * 4
+    with manager.connect() as peer:
+        vif = peer.create()
+        assert details(manager)["linkinfo"]["info_data"] == root_owned()
+        manager.kill()
+        for name in list(manager.store):
+            os.close(manager.store.pop(name))
+    manager.start(prefix=prefix)
+    with manager.connect() as peer:
+        peer.adopt(vif)
+        assert os.write(vif.fd, FRAME) == len(FRAME)
+    vif.close()
