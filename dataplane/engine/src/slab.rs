@@ -9,12 +9,13 @@ pub struct Ref {
     pub serial: u32,
 }
 
-/// Begins with a cache line: what stands first in a value is read with its serial.
+/// Begins with a cache line, with what says whether it is taken: a lookup reads no more of a value than it needs.
+/// (An `Option` would tell by some field of the value, which may lie on its last line.)
 #[derive(Debug)]
-#[repr(C, align(64))]
-struct Place<T> {
-    serial: u32,
-    value: Option<T>,
+#[repr(u32, align(64))]
+enum Place<T> {
+    Free,
+    Taken { serial: u32, value: T },
 }
 
 /// Places with serials. Iteration is in order of places: deterministic.
@@ -56,10 +57,10 @@ impl<T> Slab<T> {
         let serial = self.serial;
         self.serial = self.serial.wrapping_add(1);
         let slot = if let Some(slot) = self.free.pop() {
-            self.places[slot as usize] = Place { serial, value: Some(value) };
+            self.places[slot as usize] = Place::Taken { serial, value };
             slot
         } else {
-            self.places.push(Place { serial, value: Some(value) });
+            self.places.push(Place::Taken { serial, value });
             (self.places.len() - 1) as u32
         };
         Ref { slot, serial }
@@ -69,37 +70,46 @@ impl<T> Slab<T> {
     #[inline]
     #[must_use]
     pub fn get(&self, at: Ref) -> Option<&T> {
-        let place = self.places.get(at.slot as usize)?;
-        place.value.as_ref().filter(|_| place.serial == at.serial)
+        match self.places.get(at.slot as usize) {
+            Some(Place::Taken { serial, value }) if *serial == at.serial => Some(value),
+            _ => None,
+        }
     }
 
     /// The same, to change it.
     #[inline]
     pub fn get_mut(&mut self, at: Ref) -> Option<&mut T> {
-        let place = self.places.get_mut(at.slot as usize)?;
-        place.value.as_mut().filter(|_| place.serial == at.serial)
+        match self.places.get_mut(at.slot as usize) {
+            Some(Place::Taken { serial, value }) if *serial == at.serial => Some(value),
+            _ => None,
+        }
     }
 
     /// Takes one out.
     pub fn remove(&mut self, at: Ref) -> Option<T> {
         self.get(at)?;
         self.free.push(at.slot);
-        self.places[at.slot as usize].value.take()
+        match std::mem::replace(&mut self.places[at.slot as usize], Place::Free) {
+            Place::Taken { value, .. } => Some(value),
+            Place::Free => None,
+        }
     }
 
     /// What is in a place, with its reference; for tables that keep places alone.
     #[inline]
     #[must_use]
     pub fn place(&self, slot: u32) -> Option<(Ref, &T)> {
-        let place = self.places.get(slot as usize)?;
-        Some((Ref { slot, serial: place.serial }, place.value.as_ref()?))
+        match self.places.get(slot as usize) {
+            Some(Place::Taken { serial, value }) => Some((Ref { slot, serial: *serial }, value)),
+            _ => None,
+        }
     }
 
     /// All that are in, by place.
     pub fn iter(&self) -> impl Iterator<Item = (Ref, &T)> {
         self.places.iter().enumerate().filter_map(|(slot, place)| {
-            let value = place.value.as_ref()?;
-            Some((Ref { slot: u32::try_from(slot).ok()?, serial: place.serial }, value))
+            let Place::Taken { serial, value } = place else { return None };
+            Some((Ref { slot: u32::try_from(slot).ok()?, serial: *serial }, value))
         })
     }
 }
