@@ -106,6 +106,7 @@ class Line:
         show_dtmf: bool = False,
         jitter_buffer_ns: int = 60_000_000,
         g711_plc: bool = True,
+        rtp_heuristic: bool = False,
         metrics: bool = False,
         trunks: list[tuple[str, list[str]]] = ...,
         sip_bytes: bool = False,

@@ -15,7 +15,6 @@ class Later:
 
 
 SETTINGS: tuple[Later, ...] = (
-    Later("RTP without signalling", ("--rtp-heuristic",), ("voip.rtp_heuristic",)),
     Later("capture of a pod", ("--pod",), ("capture.pods",)),
     Later("a file per call", ("--per-call-pcap",), ("output.per_call_dir",)),
     Later("names of files per call", ("--pcap-pattern",), ("output.pcap_pattern",)),

@@ -168,6 +168,13 @@ class Voip(Section):
         ),
     ] = 32
     show_dtmf: Annotated[bool, Option("show DTMF digits in stream records instead of masking them")] = False
+    rtp_heuristic: Annotated[
+        bool,
+        Option(
+            "find RTP that no signalling names, too; its packets are kept where no user or Call-ID is asked for",
+            ("--rtp-heuristic",),
+        ),
+    ] = False
     jitter_buffer: Annotated[
         Duration,
         Ge(0),

@@ -93,7 +93,7 @@ MEANING: Final[dict[str, str]] = {
     "request_uri": "Request-URI of a request",
     "status": "status code of a response",
     "reason": "reason phrase of a response",
-    "call_id": "Call-ID",
+    "call_id": "Call-ID; null for RTP without signalling",
     "from_user": "user part of From",
     "from_host": "host part of From",
     "from_tag": "tag of From",

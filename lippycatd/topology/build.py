@@ -144,6 +144,7 @@ def line(opened: Opened, *, sip_bytes: bool = False, metrics: bool = False) -> _
             show_dtmf=config.voip.show_dtmf,
             jitter_buffer_ns=config.voip.jitter_buffer,
             g711_plc=config.voip.g711_plc,
+            rtp_heuristic=config.voip.rtp_heuristic,
             metrics=metrics or bool(config.metrics.listen),
             trunks=[checks.split_trunk(trunk) for trunk in config.voip.trunks],
             sip_bytes=sip_bytes,

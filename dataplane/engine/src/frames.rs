@@ -90,6 +90,11 @@ impl Waiting {
         frames.into_iter()
     }
 
+    /// The same, while they stay.
+    pub fn iter(&self) -> impl Iterator<Item = FrameNo> + '_ {
+        self.old.iter().chain(self.new.iter())
+    }
+
     /// Whether none waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -163,7 +163,7 @@ impl Line {
     #[pyo3(signature = (*, inputs=vec![], live=vec![], users=vec![], call_ids=vec![], protocols=vec![], voip=false, filters=None,
         matcher="auto", hold_time_ns=10_000_000_000, hold_bytes=64 << 20, loops=1, count=0, startup_delay_ns=0,
         spin_ns=0, batch=32, deduplicate=false, files=vec![], vif=None, records=None, show_dtmf=false, sip_bytes=false,
-        jitter_buffer_ns=60_000_000, g711_plc=true, metrics=false, trunks=vec![]))]
+        jitter_buffer_ns=60_000_000, g711_plc=true, rtp_heuristic=false, metrics=false, trunks=vec![]))]
     #[allow(clippy::too_many_arguments)] // keyword arguments: one description
     fn new(
         py: Python<'_>,
@@ -190,6 +190,7 @@ impl Line {
         sip_bytes: bool,
         jitter_buffer_ns: u64,
         g711_plc: bool,
+        rtp_heuristic: bool,
         metrics: bool,
         trunks: Vec<(String, Vec<String>)>,
     ) -> PyResult<Self> {
@@ -208,6 +209,7 @@ impl Line {
                 Some("voip") => Records::Voip,
                 Some(other) => return Err(value(format!("unknown records {other}: packet or voip"))),
             },
+            guesses: rtp_heuristic,
             measure: Measure { buffer: jitter_buffer_ns as f32 / 1e9, plc: g711_plc },
             metrics,
             trunks: Trunks::new(&trunks).map_err(value)?,

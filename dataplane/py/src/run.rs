@@ -64,6 +64,8 @@ pub struct Spec {
     pub records: Records,
     /// How streams are measured.
     pub measure: Measure,
+    /// Whether RTP without signalling is looked for.
+    pub guesses: bool,
     /// Whether somebody reads the counters: streams are measured then, also without records.
     pub metrics: bool,
     /// The trunks that calls are counted by.
@@ -438,6 +440,7 @@ impl Worker {
     pub(crate) fn follower(&self, selection: Selection, records: bool, known: Option<Bitmap>) -> Follower {
         let mut follower = Follower::new(selection, records, known);
         follower.calls.measure = self.spec.measure;
+        follower.calls.media.guesses = self.spec.guesses;
         follower.calls.set_trunks(self.spec.trunks.clone());
         follower
     }

@@ -86,7 +86,7 @@ impl Calls {
         for frame in self.media.finish() {
             v.release(frame);
         }
-        self.media.ended.clear();
+        self.streams(v);
         self.timers.clear();
     }
 }

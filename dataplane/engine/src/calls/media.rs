@@ -6,7 +6,7 @@ use super::profile::{clock_of, clock_of_codec, codec_of};
 use super::Calls;
 use crate::defrag::FrameId;
 use crate::frames::FrameNo;
-use crate::media::{FlowKey, Kind, Owners, Seen};
+use crate::media::{FlowKey, Kind, Owners, Seen, Taken};
 use crate::select::Class;
 use crate::slab::Ref;
 use crate::stream::Arrival;
@@ -44,6 +44,9 @@ impl Calls {
             self.media.wait(flow, frame, now, v.horizon());
             v.hold(frame);
         }
+        if let Some(p) = packet.as_ref().filter(|_| self.media.guesses && owners.is_empty()) {
+            self.guess(v, flow, p, (frame, now));
+        }
         if kind == Kind::Rtcp {
             self.reports(&owners, payload, id.ts);
         }
@@ -54,6 +57,21 @@ impl Calls {
             }
         }
         owners
+    }
+
+    /// A packet without an owner: frames of what is taken for RTP are selected where no selector names calls. They
+    /// wait on, for an SDP that names them after all.
+    #[cold]
+    fn guess(&mut self, v: &mut impl Verdicts, flow: Ref, p: &rtp::Rtp, (frame, now): (FrameNo, u64)) {
+        let before = self.media.taken(flow);
+        let after = self.media.guess(flow, p, now);
+        if after != Taken::Rtp || !self.selection.every_call() || !self.selection.admits(Class::Rtp) {
+            return;
+        }
+        v.select(frame);
+        if before != Taken::Rtp {
+            self.media.waiting(flow).for_each(|frame| v.select(frame));
+        }
     }
 
     /// A datagram of RTCP into what its calls' sources say; of SRTCP only the first eight bytes can be read.

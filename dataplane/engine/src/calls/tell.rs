@@ -3,7 +3,7 @@
 use super::profile::{codec_of, name_of};
 use super::{Arrived, Calls};
 use crate::call::Call;
-use crate::media::{Ended, FlowKey};
+use crate::media::{Ended, FlowKey, ENOUGH};
 use crate::record::{CallRecord, Ends, Record, SipRecord, StreamRecord};
 use crate::select::Class;
 use crate::session::By;
@@ -40,12 +40,15 @@ impl Calls {
             if !self.measures || !self.selection.admits(Class::Rtp) {
                 continue;
             }
+            if self.records && ended.owners.is_empty() && is_stream(&ended) && self.selection.every_call() {
+                self.out.push(Record::Stream(Box::new(stream(None, &ended, measure))));
+            }
             for owner in ended.owners.as_slice() {
                 let Some(c) = self.table.get_mut(*owner) else { continue };
                 if c.ssrcs.len() < MAX_RECORDS {
                     c.ssrcs.push(ended.stream.ssrc);
                 }
-                let record = stream(c, &ended, measure);
+                let record = stream(Some(c), &ended, measure);
                 self.stream_ended(*owner, &record);
                 if self.records {
                     self.tell(*owner, Record::Stream(Box::new(record)));
@@ -67,29 +70,36 @@ pub(super) fn record(bytes: &[u8], at: Arrived<'_>, retransmission: bool) -> Sip
     }
 }
 
-fn stream(c: &Call, ended: &Ended, measure: Measure) -> StreamRecord {
+/// Whether a stream without a call is told: its flow was taken for RTP, and it is none of a few stray packets.
+fn is_stream(ended: &Ended) -> bool {
+    ended.guessed && ended.stream.packets >= u32::from(ENOUGH)
+}
+
+fn stream(c: Option<&Call>, ended: &Ended, measure: Measure) -> StreamRecord {
     let Ended { key, stream, follows, .. } = ended;
-    let [from, to] = key.ends().map(|end| c.claims.iter().find(|k| k.end == end));
+    let [from, to] = key.ends().map(|end| c.and_then(|c| c.claims.iter().find(|k| k.end == end)));
+    let codec = |t: u8| c.and_then(|c| codec_of(c, *key, t));
+    let reports = c.and_then(|c| c.reports.as_ref());
     let srtp = [from, to].into_iter().flatten().any(|k| k.secure);
     let payload_type = stream.payload_type();
-    let name = |t: u8| codec_of(c, *key, t).map_or_else(|| name_of(t).into(), |k| k.name.clone());
+    let name = |t: u8| codec(t).map_or_else(|| name_of(t).into(), |k| k.name.clone());
     let rated = Rated {
         codec: &name(payload_type),
-        no_annexb: codec_of(c, *key, payload_type).is_some_and(|k| k.no_annexb),
+        no_annexb: codec(payload_type).is_some_and(|k| k.no_annexb),
         srtp,
-        round_trip: c.reports.as_ref().and_then(|r| r.round_trip_ms(stream.ssrc)),
+        round_trip: reports.and_then(|r| r.round_trip_ms(stream.ssrc)),
     };
     StreamRecord {
         source: stream.more.first.0,
         frame: stream.more.first.1,
         ends: ends(*key),
-        call_id: Some(c.id.clone()),
+        call_id: c.map(|c| c.id.clone()),
         payload_type,
         types: stream.types().into_iter().map(|t| (t, name(t.payload_type))).collect(),
         srtp,
         latched: from.is_none() && to.is_some(),
         follows: *follows,
-        rtcp: c.reports.as_ref().and_then(|r| r.of(stream.ssrc)).cloned(),
+        rtcp: reports.and_then(|r| r.of(stream.ssrc)).cloned(),
         rating: stream.rate_quality(rated, measure),
         stream: stream.clone(),
     }

@@ -2,7 +2,7 @@
 
 use std::hash::BuildHasher;
 
-use super::{FlowKey, Kind, Media, Owners, MAX_FLOWS, SECOND};
+use super::{FlowKey, Guess, Kind, Media, Owners, MAX_FLOWS, SECOND};
 use crate::frames::{FrameNo, Waiting};
 use crate::slab::Ref;
 use crate::stream::Stream;
@@ -42,6 +42,8 @@ pub struct Flow {
     /// Statistics of its streams.
     pub streams: Vec<Stream>,
     pub(super) last_stream: usize,
+    /// What its packets look like, while it has no owner and RTP without signalling is looked for.
+    pub(super) guess: Option<Box<Guess>>,
 }
 
 /// Whether a flow's owners are known to be as the claims of its endpoints say.
@@ -108,6 +110,7 @@ impl Media {
             waiting: None,
             streams: Vec::new(),
             last_stream: 0,
+            guess: None,
         });
         let (flows, hasher) = (&self.flows, &self.hasher);
         let rehash = |slot: &u32| flows.place(*slot).map_or(0, |(_, f)| hasher.hash_one(f.key));

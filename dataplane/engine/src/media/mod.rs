@@ -7,6 +7,7 @@
 
 mod claims;
 mod flows;
+mod guess;
 mod key;
 mod owners;
 mod streams;
@@ -23,6 +24,7 @@ use crate::slab::{Ref, Slab};
 use claims::Endpoint;
 pub use claims::How;
 pub use flows::{Adopted, Flow};
+pub use guess::{Guess, Taken, ENOUGH};
 pub use key::{End, FlowKey, Kind};
 pub use owners::{Owners, Seen};
 pub use streams::{Counted, Ended};
@@ -62,6 +64,8 @@ pub struct Media {
     streams: usize,
     /// Frames that wait for an owner no longer: their flow was forgotten at the limit.
     pub let_go: Vec<FrameNo>,
+    /// Whether RTP without signalling is looked for.
+    pub guesses: bool,
     stamp: u64,
     swept: u64,
     /// Streams that ended since they were last taken.

@@ -1,7 +1,7 @@
 //! RTP streams of the flows, for their statistics.
 
 use super::flows::FlowState;
-use super::{FlowKey, Media, Owners, MAX_STREAMS};
+use super::{FlowKey, Media, Owners, Taken, MAX_STREAMS};
 use crate::slab::Ref;
 use crate::stream::{Arrival, Stream};
 
@@ -12,8 +12,10 @@ const MAX_STREAMS_OF_FLOW: usize = 32;
 pub struct Ended {
     /// Endpoints.
     pub key: FlowKey,
-    /// Calls.
+    /// Calls; none: without signalling.
     pub owners: Owners,
+    /// Whether its flow was taken for RTP.
+    pub guessed: bool,
     /// The SSRC that it took over from: the flow's stream before it had ended when it began.
     pub follows: Option<u32>,
     /// Statistics.
@@ -63,13 +65,14 @@ impl Media {
     pub(super) fn end_streams(&mut self, at: Ref) {
         if let Some(f) = self.flows.get_mut(at) {
             let (key, owners) = (f.key, f.owners);
+            let guessed = f.guess.as_ref().is_some_and(|g| g.taken == Taken::Rtp);
             let streams = std::mem::take(&mut f.streams);
             self.streams -= streams.len();
             let spans: Vec<(u32, u64, u64)> = streams.iter().map(|s| (s.ssrc, s.more.start, s.end)).collect();
             self.ended.extend(streams.into_iter().map(|stream| {
                 let before = spans.iter().filter(|(_, _, end)| *end <= stream.more.start && stream.end > *end);
                 let follows = before.max_by_key(|(_, _, end)| *end).map(|(ssrc, _, _)| *ssrc);
-                Ended { key, owners, follows: follows.filter(|s| *s != stream.ssrc), stream }
+                Ended { key, owners, guessed, follows: follows.filter(|s| *s != stream.ssrc), stream }
             }));
         }
     }
