@@ -125,6 +125,12 @@ impl Bitmap {
     pub fn get(&self, n: u64) -> bool {
         self.words.get((n >> 6) as usize).is_some_and(|w| w >> (n & 63) & 1 == 1)
     }
+
+    /// How many are marked.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.words.iter().map(|w| u64::from(w.count_ones())).sum()
+    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod line;
 #[cfg(target_os = "linux")]
 mod live;
 mod live_input;
+mod once;
 mod out;
 mod run;
 mod sandbox;

@@ -28,7 +28,7 @@ use crate::sinks::Sink;
 use crate::wire::Rings;
 
 /// Frames between two looks at the clock.
-const BATCH: u64 = 256;
+pub(crate) const BATCH: u64 = 256;
 /// How often counters are published at least, while frames come.
 pub(crate) const PUBLISH: Duration = Duration::from_millis(50);
 
@@ -143,6 +143,8 @@ impl Worker {
         }
         if !self.spec.follows() {
             self.straight();
+        } else if self.reads_once() {
+            self.once();
         } else if self.spec.inputs.is_regular() {
             self.twice();
         } else {
@@ -212,7 +214,7 @@ impl Worker {
     }
 
     /// At a batch boundary.
-    fn batch(&mut self, pass: u64, passes: u64) {
+    pub(crate) fn batch(&mut self, pass: u64, passes: u64) {
         self.shared.stop.beat();
         let total = self.spec.inputs.size().unwrap_or(0);
         self.shared.set_progress([pass, passes, self.spec.inputs.position(), total]);
