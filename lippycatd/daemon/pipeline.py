@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _SELECTORS = ("voip.sip_users", "voip.call_ids", "capture.protocols")
 _RATE = ("virtual_interface.rate_limit", "virtual_interface.rate_burst")
+_ENDS = ("no_space", "error")  # after these a file takes no more
 _NOT_OF_THE_LINE = ("logging.level", "logging.stats_interval")
 
 
@@ -88,7 +89,7 @@ class Pipeline:
     def degraded(self) -> list[str]:
         """What it goes on without."""
         troubles = [each.trouble for each in (self.keeper, self.wire) if each is not None and each.trouble]
-        return [*troubles, *(self.wire.deaf() if self.wire is not None else ())]
+        return [*troubles, *(self.wire.deaf() if self.wire is not None else ()), *stopped(self.stats())]
 
     def drain(self) -> None:
         """Reads nothing more, and writes what was taken."""
@@ -168,3 +169,13 @@ class Pipeline:
     def changed(self) -> int:
         """The number of the last change in force."""
         return self._line.changed()
+
+
+def stopped(stats: Mapping[str, Any]) -> list[str]:
+    """The files that take no more, each as one line (pure)."""
+    return [
+        f"{name} has stopped: {reason}"
+        for name, sink in stats["sinks"].items()
+        for reason in _ENDS
+        if sink["dropped"].get(reason) and not name.startswith("vif:")
+    ]

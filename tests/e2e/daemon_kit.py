@@ -18,6 +18,7 @@ from pathlib import Path
 
 from captures import files
 from demo.live import free_port, parse_metrics
+from lippycatd.cli.control import ask
 from lippycatd.cli.debug import UnixConnection
 
 BIN = Path(__file__).resolve().parents[2] / ".venv" / "bin"
@@ -136,6 +137,11 @@ class Daemon:
         """`lippycat reload`: a CompletedProcess."""
         command = [BIN / "lippycat", "reload", "--socket", self.control]
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+
+    def ask_reload(self):
+        """The same without a process: the answer's status, and the reason or the keys."""
+        status, answer = ask(str(self.control), "POST", "/api/v1/reload")
+        return status, answer.get("reason") or answer.get("changed")
 
     def get(self, path):
         """A page: (status, text)."""

@@ -123,14 +123,16 @@ def test_malformed_configurations_are_refused_and_change_nothing(daemon, packets
     before = run.accounting()
     for name, (text, line) in MALFORMED.items():
         run.write(text)
-        done = run.reload()
-        assert (done.returncode != 0, done.stdout) == (True, ""), name
-        assert re.fullmatch(rf"lippycat: reload refused: .*({line}).*\n", done.stderr), (name, done.stderr)
+        status, reason = run.ask_reload()
+        assert (status, bool(re.search(line, reason))) == (409, True), (name, reason)
+    done = run.reload()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(rf"lippycat: reload refused: .*({line}).*\n", done.stderr), done.stderr
     run.config.unlink()
     assert "no such file" in run.reload().stderr
     assert run.accounting() == before
     assert run.status()["config"]["accepted"] == 0
-    assert run.metrics()['lippycat_config_reloads_total{result="refused"}'] == len(MALFORMED) + 1
+    assert run.metrics()['lippycat_config_reloads_total{result="refused"}'] == len(MALFORMED) + 2
     run.write(PLAIN)
     assert run.reload().stdout == "reloaded: nothing has changed\n"
     run.feed.send(packets[500:])
@@ -350,6 +352,47 @@ def test_two_pipelines(daemon, packets):
     assert run.event("totals")[-1]["in"] == len(packets) + 100
 
 
+def test_a_full_disk_stops_that_file_and_nothing_else(privileged, daemon, packets):
+    """The file ends at a whole record; what it lacks is counted, said, and the reason why the daemon is degraded."""
+
+    def mounted(run):
+        run.small = run.folder / "small"
+        run.small.mkdir()
+
+    small = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs -o size=64k,mode=777 tmpfs "${2%/*}/small" && exec "$0" "$@"']
+    config = PLAIN.replace("/out/", "/small/").replace("voip: {sip_users: alice}\n", "")
+    run = daemon(config, program=[*small, BIN / "lippycatd"], prepare=mounted)
+    run.feed.send(packets)
+    run.read_all()
+    until(lambda: run.status()["health"]["status"] == "degraded")
+    name = f"file:{run.small}/a.pcap"
+    assert run.status()["health"]["reasons"] == [f"{name} has stopped: no_space"]
+    assert run.get("/readyz")[0] == 200
+    account = run.accounting()
+    assert closed(account)
+    assert account["sinks"][name]["dropped"] == {"no_space": account["selected"] - account["sinks"][name]["written"]}
+    kept = Path(f"/proc/{run.process.pid}/root{run.small}/a.pcap").read_bytes()
+    assert len(files.read_pcap(kept)) == account["sinks"][name]["written"] > 0
+    assert run.end()[0] == 1
+    assert run.event("packets were lost")[0]["where"] == f"{name}.no_space"
+
+
+def test_no_descriptors_are_left_and_it_goes_on(daemon, packets):
+    """Readers that hold all of its descriptors keep neither packets nor the watchdog from their way."""
+    limited = ["sh", "-c", 'ulimit -n 64; exec "$0" "$@"', BIN / "lippycatd"]
+    run = daemon(PLAIN, program=limited)
+    hungry = [socket.create_connection(("127.0.0.1", run.port)) for _ in range(100)]
+    run.feed.send(packets)
+    heard = run.told("WATCHDOG=1")
+    until(lambda: run.told("WATCHDOG=1") >= heard + 2)
+    until(lambda: any(f"in {len(packets)}," in message for message in list(run.heard)))
+    for each in hungry:
+        each.close()
+    until(lambda: run.get("/readyz")[0] == 200)
+    run.read_all()
+    assert run.end()[0] == 0, run.said()
+
+
 # Runs the daemon and says in a file that was opened before what was imported after the lock.
 DRIVER = """
 import json, os, sys
@@ -392,7 +435,7 @@ def test_nothing_is_imported_after_the_lock(daemon, packets, console):
         refused = 0
         for text in steps:
             run.write(text)
-            refused += run.reload().returncode != 0
+            refused += run.ask_reload()[0] == 409
         assert refused == len(MALFORMED), run.said()
         for path in ("/metrics", "/healthz", "/readyz", "/api/v1/status", "/nothing"):
             run.get(path)

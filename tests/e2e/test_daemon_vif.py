@@ -235,3 +235,25 @@ def test_an_interface_that_a_reload_adds_and_takes_away(room, daemon, packets):
     run.read_all()
     assert (written(run), word(run)) == (before, "ready")
     assert run.end()[0] == 0
+
+
+def test_a_policy_that_becomes_narrower_and_wider_again(room, daemon, packets):
+    room.start_helper()
+    run = daemon()
+    assert word(run) == "ready"
+    room.policy.write_text(POLICY.replace('"lc*"', '"other*"'))
+    room.helper.send_signal(signal.SIGHUP)
+    until(lambda: word(run) == "degraded", 10)
+    run.feed.send(packets[:300])
+    run.read_all()
+    account = run.accounting()
+    assert account["selected"] == sum(account["sinks"]["vif:lc0"]["dropped"].values()) > 0
+    until(lambda: "not permitted" in str(run.status()["health"]["reasons"]), 10, run.status()["health"])
+    room.policy.write_text(POLICY)
+    room.helper.send_signal(signal.SIGHUP)
+    until(lambda: run.event("the interface is there"), 40)
+    before = written(run)
+    run.feed.send(packets[300:])
+    run.read_all()
+    until(lambda: written(run) - before == selected(run) - account["selected"])
+    assert run.end()[0] == 1, "what was not shown was lost"
