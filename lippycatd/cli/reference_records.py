@@ -29,6 +29,8 @@ The version of the schema is **{version}**. It grows when a field goes or change
 new version, so read them by name. A full disk ends the file at a whole record (SQLite: at a whole transaction), counts
 `no_space` in the sink `records:FILE`, and gives exit status 1; everything else goes on.
 
+`sniff` begins the file anew; `lippycatd` appends to what it holds, after removing what a crash left of a last line.
+
 `--pseudonymise` replaces, wherever records go, users and numbers (fields `user`, `*_user`) by `u-…`, Call-IDs
 (`call_id`, `*_call_id`) by `c-…`, and the user of URIs (`*_uri`), whose parameters are left out. A token is 80 bits of
 a keyed BLAKE2b: the same text gives the same token under the same key (`--pseudonym-key FILE`, else a key of this run

@@ -67,7 +67,8 @@ def plan(one: Config) -> graph.Plan:
     section = one.virtual_interface
     delay = made.startup_delay if section.startup_delay is not None else 0
     records = made.records if made.record_file is not None else None
-    return dataclasses.replace(made, prints=False, records=records, startup_delay=delay, lasting=not section.required)
+    lasting = not section.required
+    return dataclasses.replace(made, prints=False, records=records, startup_delay=delay, lasting=lasting, appends=True)
 
 
 def _check_distinct(made: dict[str, graph.Plan]) -> None:

@@ -89,7 +89,7 @@ def _open_outputs(opened: Opened, runs_as: Identity) -> None:
     if config.output.pseudonymise:
         opened.pseudonyms = pseudonyms.load(config.output.pseudonym_key, runs_as)
     if plan.record_file is not None:
-        opened.records = record_files.open_target(plan.record_file, runs_as, fds)
+        opened.records = record_files.open_target(plan.record_file, runs_as, fds, append=plan.appends)
 
 
 def confine(opened: Opened, runs_as: Identity) -> None:

@@ -39,6 +39,7 @@ class Plan:
     write: pcap.Target | None
     startup_delay: int
     lasting: bool = False  # goes on without its interface, and gets it later
+    appends: bool = False  # keeps what its file of records holds
 
     @property
     def vif(self) -> bool:

@@ -2,9 +2,10 @@
 
 What sipmessage reads, our parser reads with the same values. It refuses more than RFC 3261 does (and some of what it
 should take), so nothing is said about the rest, but that our parser survives it. Folding and white space before a
-colon, which it lacks, are taken away for it; what is folded in a value stays so in our records. Its own deviations that the comparison allows for: it takes any text as a
-method or status, unescapes the user part (compared unescaped here), takes digits of any script (only ASCII messages are
-compared), and takes a CSeq of any size. LIPPYCAT_FULL=1 tries a hundred times as many messages.
+colon, which it lacks, are taken away for it; what is folded in a value stays so in our records. Its own deviations that
+the comparison allows for: it takes any text as a method or status, unescapes the user part (compared unescaped here),
+takes digits of any script (only ASCII messages are compared), and takes a CSeq of any size. LIPPYCAT_FULL=1 tries a
+hundred times as many messages.
 """
 
 from __future__ import annotations
@@ -107,6 +108,8 @@ def messages(draw):
 
 # RFC 3261, section 25.1, what sipmessage does not look at: the method is a token, the status has three digits
 START = re.compile(rb"[A-Za-z0-9.!%*_+`'~-]+ \S+ SIP/2\.0\r|SIP/2\.0 [1-6][0-9][0-9] ")
+# a line feed or carriage return alone, which ends a line for us and belongs to the value for sipmessage
+BARE = re.compile(rb"(?<!\r)\n|\r(?!\n)")
 
 
 def plain(message):
@@ -140,7 +143,7 @@ def theirs(message):
         found |= {"branch": sipmessage.Via.parse_many(read.headers.get("Via"))[0].parameters.get("branch")}
     except (ValueError, AttributeError, TypeError):
         return None
-    if not START.match(message):
+    if not START.match(message) or BARE.search(message):
         return None
     once = all(len(read.headers.getlist(name)) == 1 for name in ("Call-ID", "From", "To", "CSeq"))
     return found if once and message.isascii() else None
