@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import resource
 import signal
 import socket
 import sys
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from lippycat_helper.server import Role
 
 _NOT_POSSIBLE, _PLACE_GONE = 3, 4
+_DESCRIPTORS = 4096
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -117,10 +119,17 @@ def _for_the_parent(options: argparse.Namespace) -> tuple[Role, Lease | None]:
 def _service(options: argparse.Namespace) -> None:
     path, capture = options.policy, options.role == "capture"
 
-    def reread() -> Policy:
-        return read(path, options.netns)
+    policy = read(path, options.netns)
 
-    policy = reread()
+    def reread() -> Policy:
+        new = read(path, options.netns)
+        for key in ("capture_socket", "group") if capture else ("netns", "socket", "group"):
+            if getattr(new, key) != getattr(policy, key):
+                name = "namespace" if key == "netns" else key
+                raise HelperError(f"{path}: another {name} takes a restart of this helper")
+        return new
+
+    _room_for_descriptors()
     manager = Manager.found()
     where = policy.capture_socket if capture else policy.socket
     with listening(manager.listener(), where, policy.group) as listener:
@@ -130,6 +139,13 @@ def _service(options: argparse.Namespace) -> None:
             Service(role, listener, reread, manager).run()
         finally:
             role.close()
+
+
+def _room_for_descriptors() -> None:
+    """Two for each capture socket: the usual soft limit (1024) is less than a policy may permit."""
+    with contextlib.suppress(OSError, ValueError):  # a unit's filter may forbid it, and has its own limit
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, _DESCRIPTORS), hard))
 
 
 def _role(policy: Policy, manager: Manager, *, capture: bool) -> Devices | Capturing:

@@ -93,11 +93,11 @@ def test_a_killed_helper_leaves_the_capture_running(capturing, wire):
 
 def reload(served, entries):
     """Write another policy, and have it read."""
-    before = served.said().count("read again")
+    before = served.said().count("was read again")
     path = Path(served.file)
     path.write_text(f'capture_socket = "{served.path}"\n{PEERS}{entries}')
     served.process.send_signal(signal.SIGHUP)
-    assert until(lambda: served.said().count("read again") > before)
+    assert until(lambda: served.said().count("was read again") > before)
 
 
 def bind(fd, name):

@@ -450,6 +450,23 @@ def test_a_policy_that_is_refused_leaves_the_old_one(manager):
     assert "unknown key 'nonsense'" in done.stderr
 
 
+def test_what_takes_a_restart_is_not_half_applied(manager):
+    manager.start()
+    with manager.connect() as peer:
+        vif = peer.create()
+        policy = manager.file.read_text()
+        for key, value in (("namespace", "lc-other"), ("socket", "/run/lippycat/other.sock")):
+            before = manager.told.count("READY=1")
+            text = policy.split("\n", 1)[1] if key == "namespace" else policy
+            manager.file.write_text(f'{key} = "{value}"\n{text}')
+            manager.process.send_signal(signal.SIGHUP)
+            assert until(lambda before=before: manager.read() or manager.told.count("READY=1") > before)
+            assert f"another {key} takes a restart of this helper" in manager.said()
+        peer.ping()
+        assert os.write(vif.fd, FRAME) == len(FRAME)
+        vif.close()
+
+
 def test_a_namespace_may_be_given_instead_of_the_policys(manager):
     manager.file.write_text("namespace = 'lc-other'\n" + POLICY.replace("count = 2", f"namespace = '{manager.netns}'"))
     manager.start("--netns", manager.netns)
