@@ -59,6 +59,11 @@ class Keeper:
         """Whether there is a device."""
         return self._device is not None
 
+    @property
+    def passing(self) -> bool:
+        """Whether the device ends with this process: no service keeps it."""
+        return self._device is not None and self._device.helper.executed
+
     def look(self) -> None:
         """One look; asks the helper where that is due."""
         with self._lock:
@@ -120,11 +125,15 @@ class Keeper:
 
     def close(self) -> None:
         """Gives the interface back; the helper's service keeps it for the next daemon."""
-        with self._lock:
-            self._closed = True
+        self._closed = True
+        if not self._lock.acquire(timeout=_LOOK):
+            return  # it is asking the helper, which may take its time; the end of the process closes everything
+        try:
             if self._device is not None:
                 self._device.close()
                 self._device = None
+        finally:
+            self._lock.release()
 
 
 class WireKeeper:

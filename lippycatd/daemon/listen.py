@@ -7,8 +7,12 @@ import grp
 import os
 import socket
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lippycatd.errors import NotPossible
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 METRICS, CONTROL = "metrics", "control"
 GROUP = "lippycat"
@@ -37,10 +41,10 @@ def inherited() -> dict[str, socket.socket]:
     return found
 
 
-def control(path: str) -> socket.socket | None:
-    """A control socket of our own: 0660 and the group's where that is ours to give. None where it cannot be had.
+def control(path: str, say: Callable[[str], None]) -> socket.socket | None:
+    """A control socket of our own: 0660 and the group's where that is ours to give; None where it cannot be had.
 
-    Raises NotPossible where another daemon listens there.
+    `say` gets the reason in one line. Raises NotPossible where another daemon listens there.
     """
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -54,8 +58,9 @@ def control(path: str) -> socket.socket | None:
     except NotPossible:
         listener.close()
         raise
-    except OSError:
+    except OSError as error:
         listener.close()
+        say(f"daemon.control_socket: {path}: {error.strerror}; SIGHUP reloads, --watch-config too")
         return None
     with contextlib.suppress(KeyError, OSError):
         os.chown(path, -1, grp.getgrnam(GROUP).gr_gid)

@@ -82,6 +82,14 @@ class Pipeline:
         """Whether something was damaged, lost or left out."""
         return self._runner.troubled
 
+    @property
+    def linger(self) -> float:
+        """Seconds that its interface should outlive its last packet; 0 where a service keeps it or nothing was shown."""
+        if self.keeper is None or not self.keeper.passing:
+            return 0.0
+        shown = any(figures["injected_packets"] for figures in self.stats()["vif"].values())
+        return self._opened.plan.config.virtual_interface.linger / 1e9 if shown else 0.0
+
     def beats(self) -> int:
         """The heartbeat of the line."""
         return self._line.iterations()

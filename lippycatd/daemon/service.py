@@ -202,9 +202,15 @@ class Service:
         unfinished = [one.name for one in parts.pipelines.values() if not one.over]
         for name in unfinished:
             self._log.error("the pipeline did not end in time", pipeline=name)
+        self._linger(begun)
         parts.keepers.stop()
         for one in parts.pipelines.values():
             one.close()
         parts.server.stop()
         troubled = any(one.troubled for one in parts.pipelines.values())
         return int(bool(lost) or bool(unfinished) or troubled)
+
+    def _linger(self, begun: float) -> None:
+        """Readers fetch what they have buffered before a device ends that nobody keeps."""
+        wanted = max((one.linger for one in self._parts.pipelines.values()), default=0.0)
+        time.sleep(max(0.0, min(wanted, _END - (time.monotonic() - begun))))

@@ -74,6 +74,7 @@ class _Opened:
     told: page.Told
     server: page.Server
     desk: Desk
+    notes: list[str]
     wakes: tuple[socket.socket, socket.socket]
 
 
@@ -121,8 +122,9 @@ def _open(found: Pipelines, runs_as: Identity) -> _Opened:
     signal.set_wakeup_fd(wakes.fileno(), warn_on_full_buffer=False)
     desk = Desk(lambda: _wake(wakes))
     told = page.Told()
-    doors = list(_doors(found, sockets, told, desk))
-    return _Opened(found, plans, opened, audit_fd, told, page.Server(doors), desk, (ends, wakes))
+    notes: list[str] = []
+    doors = list(_doors(found, sockets, told, desk, notes))
+    return _Opened(found, plans, opened, audit_fd, told, page.Server(doors), desk, notes, (ends, wakes))
 
 
 def _wake(wakes: socket.socket) -> None:
@@ -130,7 +132,9 @@ def _wake(wakes: socket.socket) -> None:
         wakes.send(b"w")
 
 
-def _doors(found: Pipelines, sockets: dict[str, socket.socket], told: page.Told, desk: Desk) -> Iterator[page.Door]:
+def _doors(
+    found: Pipelines, sockets: dict[str, socket.socket], told: page.Told, desk: Desk, notes: list[str]
+) -> Iterator[page.Door]:
     """The public listener and the control socket, systemd's where it passes them."""
     section = found.common.metrics
     listener = sockets.get(listen.METRICS)
@@ -141,7 +145,7 @@ def _doors(found: Pipelines, sockets: dict[str, socket.socket], told: page.Told,
         yield page.Door(listener, access.guarded(page.application(told), section), access.tls(section))
     control, path = sockets.get(listen.CONTROL), found.common.daemon.control_socket
     if control is None and path:
-        control = listen.control(path)
+        control = listen.control(path, notes.append)
     if control is not None:
         yield page.Door(control, page.application(told, desk.routes()))
 
@@ -176,6 +180,8 @@ def _confine(made: _Opened, wanted: settings.Wanted, runs_as: Identity, reports:
 def _confined(made: _Opened, wanted: settings.Wanted, runs_as: Identity, around: _Around) -> int:
     """What happens behind the lock."""
     log = around.reports.logger
+    for note in made.notes:
+        log.warning(note)
     for opened in made.opened.values():
         if opened.vif_refused:
             log.warning(opened.vif_refused)

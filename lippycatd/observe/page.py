@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import logging
 import socket
+import sys
 import threading
 from typing import TYPE_CHECKING, Any, cast
 
@@ -114,7 +115,7 @@ class _Protocol(H11Protocol):
         peer = transport.get_extra_info("socket")
         if peer is not None and peer.family == getattr(socket, "AF_UNIX", None):
             raw = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-            pid, uid = (int.from_bytes(raw[at : at + 4], "little") for at in (0, 4))
+            pid, uid = (int.from_bytes(raw[at : at + 4], sys.byteorder) for at in (0, 4))
             self.client = (f"uid:{uid}", pid)
 
     def data_received(self, data: bytes) -> None:

@@ -107,8 +107,8 @@ def room(privileged, tmp_path):
 def daemon(room):
     made = []
 
-    def start(config=CONFIG):
-        nobody = ["setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups"]
+    def start(config=CONFIG, *, root=False):
+        nobody = [] if root else ["setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups"]
         made.append(Daemon(config, program=[*room.prefix, *nobody, BIN / "lippycatd"]))
         return made[-1]
 
@@ -257,3 +257,17 @@ def test_a_policy_that_becomes_narrower_and_wider_again(room, daemon, packets):
     run.read_all()
     until(lambda: written(run) - before == selected(run) - account["selected"])
     assert run.end()[0] == 1, "what was not shown was lost"
+
+
+def test_started_by_root_it_brings_its_own_helper(room, daemon, packets, tmp_path):
+    """Its interface ends with it, after readers have fetched what they had buffered; nothing is left behind."""
+    run = daemon(root=True)
+    reader = room.read(tmp_path / "seen.pcap")
+    run.feed.send(packets)
+    run.read_all()
+    wanted = selected(run)
+    status, took = run.end()
+    assert (status, took < 5) == (0, True), run.said()
+    assert reader.wait(20) == 1, "the device has gone"
+    assert len(files.read_pcap((tmp_path / "seen.pcap").read_bytes())) == wanted
+    assert room.run("ls", "/run/netns").stdout == ""

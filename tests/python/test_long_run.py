@@ -171,14 +171,17 @@ def test_snapshots_of_pipelines_are_added():
 
 def test_another_daemon_keeps_its_control_socket(tmp_path):
     path = str(tmp_path / "control.sock")
-    first = listen.control(path)
+    told = []
+    first = listen.control(path, told.append)
     with pytest.raises(NotPossible, match="another lippycatd listens there"):
-        listen.control(path)
+        listen.control(path, told.append)
     first.close()
-    second = listen.control(path)  # the file of a daemon that has gone is replaced
+    second = listen.control(path, told.append)  # the file of a daemon that has gone is replaced
     assert (tmp_path / "control.sock").stat().st_mode & 0o777 == 0o660
     second.close()
-    assert listen.control(str(tmp_path / "nowhere" / "control.sock")) is None
+    assert told == []
+    assert listen.control(str(tmp_path / "nowhere" / "control.sock"), told.append) is None
+    assert "No such file or directory; SIGHUP reloads" in told[0]
 
 
 def test_an_audit_file_is_never_reached_through_a_link(tmp_path):
