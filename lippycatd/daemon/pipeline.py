@@ -84,7 +84,7 @@ class Pipeline:
 
     @property
     def linger(self) -> float:
-        """Seconds that its interface should outlive its last packet; 0 where a service keeps it or nothing was shown."""
+        """Seconds that its interface should outlive its last packet; 0 where a service keeps it, or it is empty."""
         if self.keeper is None or not self.keeper.passing:
             return 0.0
         shown = any(figures["injected_packets"] for figures in self.stats()["vif"].values())
