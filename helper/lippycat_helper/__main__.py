@@ -78,7 +78,6 @@ def _options() -> argparse.ArgumentParser:
     tap.add_argument("--txqueuelen", type=int, default=1000, help="frames")
     capture = parser.add_argument_group("for these interfaces (role capture)")
     capture.add_argument("--interface", action="append", default=[], help="a name, or any; repeat it")
-    capture.add_argument("--promiscuous", action="store_true", help="permit it")
     capture.add_argument("--snaplen", type=int, default=wire.SNAPLEN_MAX, help="bytes at most of a frame")
     capture.add_argument("--sockets", type=int, default=1, help="at most, of each interface")
     capture.add_argument("--ring-max", type=int, default=0, help="bytes of the rings of each interface")
@@ -103,10 +102,7 @@ def _command_line(options: argparse.Namespace) -> None:
 
 def _for_the_parent(options: argparse.Namespace) -> tuple[Role, Lease | None]:
     if options.role == "capture":
-        policy = these_interfaces(
-            options.interface, options.ring_max, options.sockets, options.snaplen,
-            promiscuous=options.promiscuous,
-        )  # fmt: skip
+        policy = these_interfaces(options.interface, options.ring_max, options.sockets, options.snaplen)
         return Capturing(policy, boot_capture()), None
     policy = one_device(
         options.netns, options.name, Kind[options.type.upper()],

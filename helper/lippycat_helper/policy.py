@@ -147,12 +147,16 @@ def one_device(netns: str, name: str, kind: Kind, mtu: int, txqueuelen: int) -> 
     return Policy("the command line", netns, (), (tap,))
 
 
-def these_interfaces(interfaces: list[str], ring_max: int, sockets: int, snaplen: int, *, promiscuous: bool) -> Policy:
-    """Make the policy that the command line gives as arguments: exactly these interfaces."""
+def these_interfaces(interfaces: list[str], ring_max: int, sockets: int, snaplen: int) -> Policy:
+    """Make the policy that the command line gives as arguments: exactly these interfaces.
+
+    Frames for other hosts are admitted, as the interface delivers them (a bridge's port, a veth); whether it is made
+    promiscuous is what each request says.
+    """
     everything = filters.accept(snaplen)
     entries = tuple(
         Capture(
-            "the command line", "" if name == wire.ANY else name, name == wire.ANY, promiscuous,
+            "the command line", "" if name == wire.ANY else name, name == wire.ANY, True,
             sockets, ring_max, snaplen, everything, everything,
         )
         for name in interfaces

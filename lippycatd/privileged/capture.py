@@ -158,7 +158,6 @@ def execute_capture(requests: Sequence[CaptureRequest]) -> CaptureHelper:
     sock, process, stderr = start([
         "--role=capture",
         *(f"--interface={each}" for each in dict.fromkeys(request.interface for request in requests)),
-        *(["--promiscuous"] if any(request.promiscuous for request in requests) else []),
         f"--snaplen={max((each.snaplen or wire.SNAPLEN_MAX for each in requests), default=wire.SNAPLEN_MAX)}",
         f"--sockets={max((request.sockets for request in requests), default=1)}",
         f"--ring-max={max((request.ring for request in requests), default=0)}",
