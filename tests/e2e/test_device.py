@@ -83,17 +83,31 @@ def test_other_link_types_get_an_ethernet_header(root, onto_device, name):
     assert live.frames == [[head + frames[number - 1][14:] for number in small.call().numbers(["alice"])]]
 
 
+def lateness(seconds):
+    """How late a thread of this machine wakes now: the median over so many seconds of short sleeps, ns."""
+    late = []
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        start = time.monotonic_ns()
+        time.sleep(0.002)
+        late.append(time.monotonic_ns() - start - 2_000_000)
+    return sorted(late)[len(late) // 2]
+
+
 def test_replay_timing(root, onto_device):
-    """Gaps between frames as in the capture: half within 50 us and no drift, on a machine that runs other tests too."""
+    """Gaps between frames as in the capture: half within 50 us and no drift; four times what a control loop is late
+    beside it, where other programs disturb the machine more than that."""
+    late = [lateness(1)]
     live = onto_device(*ALICE, "-r", root / "captures" / "demo.pcap", "--vif-replay-timing", total=3187)
+    late.append(lateness(1))
     assert live.status == 0, live.told
     packets = files.read_pcap((root / "captures" / "demo.pcap").read_bytes())
     wanted = [packets[number - 1][0] for number in demo.build()[1]]
     seen = [ts for ts, _ in live.timed[0]]
     gaps = zip(pairwise(seen), pairwise(wanted), strict=True)
     errors = sorted(abs((b - a) - (d - c)) for (a, b), (c, d) in gaps)
-    assert errors[len(errors) // 2] < 50_000
-    assert abs((seen[-1] - seen[0]) - (wanted[-1] - wanted[0])) < 5_000_000
+    assert errors[len(errors) // 2] < max(50_000, 4 * max(late)), f"control loop: {late} ns"
+    assert abs((seen[-1] - seen[0]) - (wanted[-1] - wanted[0])) < max(5_000_000, 20 * max(late))
 
 
 def test_replay_speed_and_loop(root, onto_device):

@@ -82,9 +82,8 @@ mod linux {
             self.file.set_len((self.begin + self.size) as u64)?;
             let flags = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED);
             // SAFETY: the kernel chooses the place; the file has just been made long enough.
-            self.at =
-                unsafe { mmap(std::ptr::null_mut(), self.size, flags.0, flags.1, &self.file, self.begin as u64) }?
-                    .cast();
+            let at = unsafe { mmap(std::ptr::null_mut(), self.size, flags.0, flags.1, &self.file, self.begin as u64) }?;
+            self.at = at.cast();
             self.used = 0;
             Ok(())
         }

@@ -119,7 +119,7 @@ fn message<'py>(py: Python<'py>, r: &SipRecord, names: &[String]) -> PyResult<Bo
     Ok(d)
 }
 
-fn session<'py>(py: Python<'py>, session: Option<sdp::Session>) -> PyResult<Bound<'py, PyList>> {
+fn session(py: Python<'_>, session: Option<sdp::Session>) -> PyResult<Bound<'_, PyList>> {
     let list = PyList::empty(py);
     for m in session.into_iter().flat_map(|s| s.media) {
         let d = PyDict::new(py);
