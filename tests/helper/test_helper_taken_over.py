@@ -84,10 +84,10 @@ def inside_the_kernel(found):
 
 
 @SANDBOXED
-@pytest.mark.parametrize("sockets", [1, 2])
-def test_its_sockets_deliver_no_more_than_the_policy_permits(capturing, wire, sandboxed, sockets):
+@pytest.mark.parametrize(("sockets", "slot"), [(1, 0), (2, 0), (1, 1024)])
+def test_its_sockets_deliver_no_more_than_the_policy_permits(capturing, wire, sandboxed, sockets, slot):
     served = capturing(POLICY)
-    got = served.capture(sockets=sockets)
+    got = served.capture(sockets=sockets, frame_size=slot)
     numbers = {name: wire.index(name) for name in ("w0", "w1")}
 
     def attack():
