@@ -73,7 +73,7 @@ def request(interface="w0", **options):
 def packets(fd):
     """tp_packets since the last call."""
     with socket.socket(fileno=os.dup(fd)) as sock:
-        return struct.unpack("3I", sock.getsockopt(SOL_PACKET, STATISTICS, 12))[0]
+        return struct.unpack_from("I", sock.getsockopt(SOL_PACKET, STATISTICS, 12))[0]
 
 
 class Ring:
