@@ -45,12 +45,14 @@ starved() {
 failed=0
 for name; do
     mkdir -p ".setup/fuzz/corpus/$name" "dataplane/fuzz/corpus/$name"
-    log=.setup/fuzz/$name.log
+    log=.setup/fuzz/$name.$$.log # two runs do not share one
     runs=0 begun=$SECONDS status=0
     while left=$((seconds - SECONDS + begun)) && [ "$left" -gt 0 ] && [ $status = 0 ]; do
         fuzz "$name" "$left" "$log" || starved "$name" "$log" || status=1
-        runs=$((runs + $(awk '/number_of_executed_units/ { print $2 }' "$log")))
+        runs=$((runs + $(awk '/number_of_executed_units/ { n += $2 } END { print n + 0 }' "$log")))
     done
+    mv -f "$log" ".setup/fuzz/$name.log"
+    log=.setup/fuzz/$name.log
     if [ $status = 0 ]; then
         printf '%s %-17s %5s s  %10s runs  %6s inputs kept\n' "$(date -u +%FT%TZ)" "$name" "$seconds" "$runs" \
             "$(find ".setup/fuzz/corpus/$name" -type f | wc -l)" | tee -a .setup/fuzz/runs.log
