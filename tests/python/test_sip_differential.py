@@ -150,7 +150,7 @@ def theirs(message):
 
 
 def ours(record):
-    found = {name: re.sub(r"\r\n[ \t]+", " ", v) if isinstance(v, str) else v for name, v in record.items()}
+    found = {name: re.sub(r"[ \t]*\r\n[ \t]+", " ", v) if isinstance(v, str) else v for name, v in record.items()}
     for side in ("from", "to"):
         found[f"{side}_user"] = unescaped(record.get(f"{side}_user"))
         found[f"{side}_tag"] = (record.get(f"{side}_tag") or "").strip('"') or None
