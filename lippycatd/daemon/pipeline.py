@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,10 @@ class Prepared:
     rate: tuple[int, int] | None = None
     file: pcap.Opened | None = None
     interface: bool | None = None
+
+    def give_up(self) -> None:
+        """It is not taken up: what was opened for it is closed."""
+        _close(self.file)
 
 
 class Pipeline:
@@ -145,6 +150,7 @@ class Pipeline:
                 prepared.file = pcap.open_target(prepared.plan.write, self._runs_as, inputs)
                 pcap.check_directory(prepared.file, self._runs_as)
             except NotPossible as error:
+                prepared.give_up()
                 reason = str(error).removeprefix("--write-file: ")
                 raise ConfigError(
                     f"{change.where}: output.write_file: {reason} (a running daemon writes to the directories of the "
@@ -155,10 +161,11 @@ class Pipeline:
         """Takes the change up at one batch boundary; gives its number, which `changed` reaches."""
         opened, line, remove = self._opened, dict(prepared.line), []
         before, opened.plan = opened.plan, prepared.plan
+        done: pcap.Opened | None = None
         if prepared.file is not None or (before.write is not None and prepared.plan.write is None):
             remove += [f"file:{before.write.name}"] if before.write is not None else []
             line["files"] = [prepared.file.sink()] if prepared.file is not None else []
-            opened.file = prepared.file
+            done, opened.file = opened.file, prepared.file
         section = prepared.plan.config.virtual_interface
         if prepared.interface is True:
             line["vif"] = vif.sink(section, None, blocking=opened.wire is None)
@@ -170,6 +177,7 @@ class Pipeline:
                 self.keeper.close()
             self.keeper = None
         number = self._line.change(**line, remove=remove) if line or remove else 0
+        _close(done)  # the line writes on through a descriptor of its own
         if prepared.rate is not None and prepared.interface is None and prepared.plan.vif:
             self._line.set_rate(*prepared.rate)
         return number
@@ -177,6 +185,11 @@ class Pipeline:
     def changed(self) -> int:
         """The number of the last change in force."""
         return self._line.changed()
+
+
+def _close(file: pcap.Opened | None) -> None:
+    if file is not None and file.fd is not None:
+        os.close(file.fd)
 
 
 def stopped(stats: Mapping[str, Any]) -> list[str]:

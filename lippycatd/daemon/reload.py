@@ -48,18 +48,19 @@ class Reloader:
 
     def attempt(self, who: Who, step: Callable[[], None]) -> Outcome:
         """One reload. `step` keeps the daemon going while the changes come into force."""
+        prepared: list[tuple[Pipeline, Prepared]] = []
         try:
             new = settings.load(self._wanted, self._runs_as)
             settings.plans(new)
             diff = config.diff(self.current, new)
             if diff.refusal:
                 return self._refused(diff.refusal)
-            prepared = [
-                (pipeline, pipeline.prepare(new.configs[name], diff.of(name)))
-                for name, pipeline in self._pipelines.items()
-                if not pipeline.over
-            ]
+            for name, pipeline in self._pipelines.items():
+                if not pipeline.over:
+                    prepared.append((pipeline, pipeline.prepare(new.configs[name], diff.of(name))))
         except LippycatError as error:
+            for _, change in prepared:
+                change.give_up()
             return self._refused(str(error))
         self._commit(prepared, step)
         self._tell(who, diff)

@@ -377,6 +377,33 @@ def test_a_full_disk_stops_that_file_and_nothing_else(privileged, daemon, packet
     assert run.event("packets were lost")[0]["where"] == f"{name}.no_space"
 
 
+def test_a_hundred_reloads_leave_nothing_behind(daemon, packets):
+    """Descriptors, threads and memory are as before; the accounting holds, with what the earlier files got."""
+    run = daemon(PLAIN.replace("voip: {sip_users: alice}\n", ""))
+
+    def used():
+        memory = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{run.process.pid}/status").read_text())
+        counts = [len(list(Path(f"/proc/{run.process.pid}/{part}").iterdir())) for part in ("fd", "task")]
+        return *counts, int(memory[1])
+
+    def reload(number):
+        run.write(PLAIN.replace("alice", f"user{number}").replace("a.pcap", f"{number % 3}.pcap"))
+        assert run.ask_reload()[0] == 200
+        run.feed.send(packets[number * 20 : number * 20 + 20])
+
+    for number in range(20):
+        reload(number)
+    run.read_all()
+    fds, threads, memory = used()
+    for number in range(20, 120):
+        reload(number)
+    run.read_all()
+    until(lambda: used()[0] <= fds and used()[1] <= threads, 5, f"{used()}, not {fds}, {threads}")
+    assert used()[2] < memory * 1.05 + 1024
+    assert closed(run.accounting())
+    assert run.end()[0] == 0
+
+
 def test_no_descriptors_are_left_and_it_goes_on(daemon, packets):
     """Readers that hold all of its descriptors keep neither packets nor the watchdog from their way."""
     limited = ["sh", "-c", 'ulimit -n 64; exec "$0" "$@"', BIN / "lippycatd"]
