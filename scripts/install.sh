@@ -23,7 +23,7 @@ keep() { [ -e "$destination$3" ] || put "$1" "$2" "$3"; }
 "$system_python" -c "import sys; sys.exit(sys.version_info < (${PYTHON_MINIMUM/./, }))" ||
     fail "$system_python must be Python $PYTHON_MINIMUM or newer"
 
-rm -rf build/wheels
+rm -rf build/wheels helper/build # setuptools would take old files from there
 mkdir -p build/wheels
 wheels() { # of what is locked, and of this project
     PATH="$PWD/.venv/bin:$PATH" MATURIN_PEP517_ARGS=--locked .venv/bin/python -m pip wheel --quiet \

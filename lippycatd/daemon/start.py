@@ -17,6 +17,7 @@ from lippycatd.daemon.notify import Notifier
 from lippycatd.daemon.pipeline import Pipeline
 from lippycatd.daemon.reload import Reloader
 from lippycatd.daemon.service import ASKED, Service
+from lippycatd.errors import ConfigError
 from lippycatd.observe import access, audit, metrics, page
 from lippycatd.observe.report import Reports
 from lippycatd.sinks import pseudonyms
@@ -158,7 +159,8 @@ def _rehearse(plans: dict[str, Plan]) -> None:
     preload.reload()
     from lippycatd import privileged  # noqa: F401, PLC0415  an interface may be asked for at a reload
 
-    bpf.compile_filter("port sip and host localhost and ip proto \\tcp")
+    with contextlib.suppress(ConfigError):  # a machine without /etc/services knows no names
+        bpf.compile_filter("port sip and host localhost and ip proto \\tcp")
 
 
 def _confine(made: _Opened, wanted: settings.Wanted, runs_as: Identity, reports: Reports) -> None:
