@@ -15,6 +15,14 @@ export SOURCE_DATE_EPOCH
 version=$(.venv/bin/python -c 'from importlib.metadata import version; print(version("lippycatd"))')
 architecture=$(dpkg --print-architecture)
 maintainer=${DEBFULLNAME:-lippycat} address=${DEBEMAIL:-lippycat@localhost.localdomain}
+# Nothing to do where the sources are those of the package that is there.
+key=$(find lippycatd helper/lippycat_helper dataplane systemd packaging scripts requirements pyproject.toml \
+    \( -name target -o -name __pycache__ \) -prune -o -type f ! -name '*.so' -print0 | sort -z | xargs -0 sha256sum | sha256sum)
+package=dist/lippycat_${version}_$architecture.deb
+if [ -e "$package" ] && [ "$(cat .setup/deb.stamp 2> /dev/null)" = "$key" ]; then
+    echo "deb: $package"
+    exit 0
+fi
 work=build/deb root=build/deb/root
 rm -rf "$work"
 mkdir -p "$root/DEBIAN" "$work/debian" dist
@@ -45,7 +53,7 @@ for script in postinst prerm postrm; do install -m 755 "packaging/debian/$script
 install -m 644 "$work/md5sums" "$root/DEBIAN/md5sums"
 
 find "$root" -newermt "@$SOURCE_DATE_EPOCH" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
-package=dist/lippycat_${version}_$architecture.deb
 dpkg-deb --root-owner-group -Zxz --build "$root" "$package" > /dev/null
 rm -rf "$work"
+printf '%s\n' "$key" > .setup/deb.stamp
 echo "deb: $package"

@@ -1,0 +1,150 @@
+"""A Debian that boots in systemd-nspawn with the package installed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+# The root file system that debootstrap makes (about 250 MB, 90 s) is kept here, outside the checkout.
+CACHE = Path(os.environ.get("LIPPYCAT_CACHE", "/var/cache/lippycat"))
+INCLUDE = "systemd,systemd-sysv,dbus,iproute2,tcpdump,python3,procps,nftables,init-system-helpers"
+NEEDS = {
+    "debootstrap": "debootstrap",
+    "systemd-nspawn": "systemd-container",
+    "nsenter": "util-linux",
+    "dpkg-deb": "dpkg",
+}
+# What nspawn's own filter leaves out and the daemon's lock needs.
+CALLS = "landlock_create_ruleset landlock_add_rule landlock_restrict_self"
+
+
+class Machine:
+    """A booted system."""
+
+    def __init__(self, root, leader):
+        self.root, self._enter = root, ["nsenter", "-t", str(leader), "-m", "-u", "-i", "-n", "-p", "-C", "--"]
+
+    def start(self, *command, **options):
+        """A process inside."""
+        return subprocess.Popen([*self._enter, *map(str, command)], stdin=subprocess.DEVNULL, **options)
+
+    def run(self, *command, check=True, timeout=120):
+        """Run a command inside to its end."""
+        done = subprocess.run(
+            [*self._enter, *map(str, command)], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            timeout=timeout, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0 or not check, f"{command}: {done.stdout}{done.stderr}\n{self.journal()}"
+        return done
+
+    def journal(self):
+        done = self.run("journalctl", "--no-pager", "-n", "60", check=False)
+        return done.stdout
+
+    def property(self, unit, name):
+        return self.run("systemctl", "show", "-p", name, "--value", unit).stdout.strip()
+
+    def python(self, program, *arguments):
+        """Start a Python program inside."""
+        return self.start("python3", "-c", program, *arguments, stdout=subprocess.PIPE, text=True)
+
+
+def settle(condition, seconds=20):
+    until = time.monotonic() + seconds
+    while not (found := condition()) and time.monotonic() < until:
+        time.sleep(0.1)
+    return found
+
+
+@pytest.fixture(scope="session")
+def base(privileged):
+    """A root file system with systemd."""
+    for program, package in NEEDS.items():
+        if shutil.which(program, path="/usr/sbin:/usr/bin:/sbin:/bin") is None:
+            pytest.skip(f"needs {program} (apt-get install {package})")
+    made = CACHE / "bookworm"
+    if not made.is_dir():
+        new = CACHE / f"bookworm.{os.getpid()}"
+        CACHE.mkdir(parents=True, exist_ok=True)
+        command = ["debootstrap", "--variant=minbase", f"--include={INCLUDE}", "bookworm", new]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
+        if done.returncode:
+            shutil.rmtree(new, ignore_errors=True)
+            pytest.skip(f"debootstrap cannot make a Debian here: {done.stdout[-300:]}")
+        new.rename(made)
+    return made
+
+
+@pytest.fixture(scope="session")
+def package():
+    """The Debian package, built anew where the sources are newer."""
+    done = subprocess.run(
+        ["make", "--no-print-directory", "deb"], cwd=ROOT, capture_output=True, text=True, timeout=1800, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = sorted((ROOT / "dist").glob("lippycat_*.deb"), key=lambda path: path.stat().st_mtime)
+    return found[-1]
+
+
+@pytest.fixture(scope="module")
+def machine(base, package, tmp_path_factory):
+    """The booted system, without the package; it is copied to /root."""
+    work = tmp_path_factory.mktemp("nspawn")
+    root = work / "root"
+    for name in ("upper", "work", "root"):
+        (work / name).mkdir()
+    options = f"lowerdir={base},upperdir={work}/upper,workdir={work}/work"
+    subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options, root], check=True)
+    try:
+        (root / "etc/machine-id").write_text("")
+        shutil.copy(package, root / "root/lippycat.deb")
+        yield from _booted(root, work / "console.log")
+    finally:
+        subprocess.run(["umount", "-l", root], check=False)
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _booted(root, console):
+    command = [
+        "systemd-nspawn",
+        "-q",
+        "-D",
+        root,
+        "--boot",
+        "--register=no",
+        "--keep-unit",
+        f"--machine=lct{os.getpid()}",
+    ]
+    command += ["--private-network", "--capability=CAP_NET_ADMIN", "--console=pipe", f"--system-call-filter={CALLS}"]
+    with console.open("w") as log:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        leader = settle(lambda: _child(process.pid), 20)
+        if not leader:
+            pytest.skip(f"systemd-nspawn does not boot here: {console.read_text()[-300:]}")
+        machine = Machine(root, leader)
+        states = {"running", "degraded"}
+        up = settle(lambda: machine.run("systemctl", "is-system-running", check=False).stdout.strip() in states, 60)
+        assert up, console.read_text()
+        # The node of the outer machine is often root's alone; the helper is not root.
+        machine.run("mkdir", "-p", "/dev/net")
+        machine.run("mknod", "-m", "666", "/dev/net/tun", "c", "10", "200")
+        yield machine
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _child(pid):
+    done = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False)
+    return int(done.stdout.split()[0]) if done.stdout.split() else 0
