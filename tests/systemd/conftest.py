@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
+from systemd_kit import Machine, settle
 
 ROOT = Path(__file__).resolve().parents[2]
 # The root file system that debootstrap makes (about 250 MB, 90 s) is kept here, outside the checkout.
@@ -22,44 +22,6 @@ NEEDS = {
 }
 # What nspawn's own filter leaves out and the daemon's lock needs.
 CALLS = "landlock_create_ruleset landlock_add_rule landlock_restrict_self"
-
-
-class Machine:
-    """A booted system."""
-
-    def __init__(self, root, leader):
-        self.root, self._enter = root, ["nsenter", "-t", str(leader), "-m", "-u", "-i", "-n", "-p", "-C", "--"]
-
-    def start(self, *command, **options):
-        """A process inside."""
-        return subprocess.Popen([*self._enter, *map(str, command)], stdin=subprocess.DEVNULL, **options)
-
-    def run(self, *command, check=True, timeout=120):
-        """Run a command inside to its end."""
-        done = subprocess.run(
-            [*self._enter, *map(str, command)], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            timeout=timeout, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0 or not check, f"{command}: {done.stdout}{done.stderr}\n{self.journal()}"
-        return done
-
-    def journal(self):
-        done = self.run("journalctl", "--no-pager", "-n", "60", check=False)
-        return done.stdout
-
-    def property(self, unit, name):
-        return self.run("systemctl", "show", "-p", name, "--value", unit).stdout.strip()
-
-    def python(self, program, *arguments):
-        """Start a Python program inside."""
-        return self.start("python3", "-c", program, *arguments, stdout=subprocess.PIPE, text=True)
-
-
-def settle(condition, seconds=20):
-    until = time.monotonic() + seconds
-    while not (found := condition()) and time.monotonic() < until:
-        time.sleep(0.1)
-    return found
 
 
 @pytest.fixture(scope="session")
@@ -134,6 +96,7 @@ def _booted(root, console):
         assert up, console.read_text()
         # The node of the outer machine is often root's alone; the helper is not root.
         machine.run("mkdir", "-p", "/dev/net")
+        machine.run("rm", "-f", "/dev/net/tun")
         machine.run("mknod", "-m", "666", "/dev/net/tun", "c", "10", "200")
         yield machine
     finally:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import json
 import re
 import subprocess
 import time
 
 import pytest
-from conftest import settle
+from systemd_kit import settle
 
 from captures import files
+from demo.live import SETTLE
 from demo.oracle import extract
 
 SERVICE, TAP, CAPTURE = "lippycatd.service", "lippycat-helper-tap@lc-ns.service", "lippycat-helper-capture.service"
@@ -95,12 +97,31 @@ def scrape(machine, page="/metrics"):
 
 def value(machine, name):
     """The sum of a metric's samples."""
-    found = re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", scrape(machine), re.M)
+    found = re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", scrape(machine), re.MULTILINE)
     return sum(map(float, found))
+
+
+def dropped(machine):
+    """What was dropped, by the labels; each packet on loopback is captured twice, and one of them left out."""
+    found = re.findall(r"^lippycat_packets_dropped_total({[^}]*}) (\S+)$", scrape(machine), re.MULTILINE)
+    return {labels: count for labels, count in found if float(count) and 'reason="loopback"' not in labels}
 
 
 def injected(machine):
     return value(machine, "lippycat_vif_injected_packets_total")
+
+
+@pytest.fixture
+def tcpdump(installed):
+    """Start a reader of lc0; it is ended with the test."""
+    with contextlib.ExitStack() as stack:
+
+        def start(name):
+            made = Tcpdump(installed, name)
+            stack.callback(made.close)
+            return made
+
+        yield start
 
 
 class Tcpdump:
@@ -110,16 +131,23 @@ class Tcpdump:
         self.machine, self.file = machine, f"root/{name}.pcap"
         command = ["tcpdump", "-i", "lc0", "-U", "-w", f"/{self.file}", "-s", "0", "-B", "16384", "-Z", "root"]
         self.process = machine.start("ip", "netns", "exec", "lc-ns", *command, stderr=subprocess.PIPE, text=True)
-        assert settle(lambda: (machine.root / self.file).exists())
+        assert settle((machine.root / self.file).exists)
         time.sleep(0.5)
 
     def frames(self):
         return [frame for _, frame in files.read_pcap((self.machine.root / self.file).read_bytes())]
 
+    def close(self):
+        """End it, whatever happened."""
+        if self.lives():
+            self.process.kill()
+        self.process.communicate()
+
     def lives(self):
         return self.process.poll() is None
 
     def stop(self):
+        time.sleep(SETTLE)
         self.machine.run("pkill", "-INT", "-f", f"[t]cpdump.*{self.file}")
         told = self.process.communicate(timeout=20)[1]
         assert "0 packets dropped by kernel" in told, told
@@ -139,14 +167,14 @@ def test_the_package_is_installed_and_waits(installed):
     assert installed.run("man", "-w", "lippycatd", check=False).returncode in {0, 127}  # no man in a small Debian
 
 
-def test_it_starts_and_a_reader_sees_exactly_the_selected_frames(installed, all_calls):
+def test_it_starts_and_a_reader_sees_exactly_the_selected_frames(installed, all_calls, tcpdump):
     installed.run("systemctl", "start", SERVICE)
     assert json.loads(scrape(installed, "/readyz"))["status"] == "ready"
-    dump = Tcpdump(installed, "started")
+    dump = tcpdump("started")
     user = ["setpriv", "--reuid=lippycat", "--regid=lippycat", "--clear-groups"]
     (installed.root / "var/lib/lippycat/read.pcapng").touch()
     (installed.root / "var/lib/lippycat/read.pcapng").chmod(0o666)
-    reader = installed.start(*user, "python3", "-c", READ, "/var/lib/lippycat/read.pcapng", "25")
+    reader = installed.start(*user, "python3", "-c", READ, "/var/lib/lippycat/read.pcapng", "18")
     time.sleep(1)
     send(installed)
     assert settle(lambda: injected(installed) >= len(all_calls), 30), installed.journal()
@@ -156,7 +184,7 @@ def test_it_starts_and_a_reader_sees_exactly_the_selected_frames(installed, all_
     shown = subprocess.run(["capinfos", "-cMT", read], capture_output=True, text=True, check=True).stdout
     assert str(len(all_calls)) in shown.split()
     assert value(installed, "lippycat_packets_in_total") >= len(all_calls)
-    assert value(installed, "lippycat_packets_dropped_total") == 0
+    assert dropped(installed) == {}
 
 
 def test_every_thread_is_confined(installed):
@@ -186,17 +214,17 @@ def test_a_refused_reload_fails_and_changes_nothing(installed):
     installed.run("systemctl", "reload", SERVICE)
 
 
-def test_a_reload_selects_one_user(installed, capture):
+def test_a_reload_selects_one_user(installed, capture, tcpdump):
     file = installed.root / CONFIGURATION
     good = file.read_text()
-    file.write_text(good + "\nvoip:\n  sip_users: [alice]\n")
-    wanted, before = alice(capture), injected(installed)
+    wanted = alice(capture)
     try:
+        installed.run("systemctl", "restart", SERVICE)  # the calls that it knows would go on
+        file.write_text(good + "\nvoip:\n  sip_users: [alice]\n")
         installed.run("systemctl", "reload", SERVICE)
-        dump = Tcpdump(installed, "alice")
+        dump = tcpdump("alice")
         send(installed)
-        assert settle(lambda: injected(installed) - before >= len(wanted), 30)
-        time.sleep(1)
+        assert settle(lambda: injected(installed) >= len(wanted), 30)
         same(dump.stop(), wanted)
     finally:
         file.write_text(good)
@@ -204,8 +232,10 @@ def test_a_reload_selects_one_user(installed, capture):
 
 
 @pytest.mark.parametrize("what", ["restart", "kill the daemon", "kill the helper", "upgrade"])
-def test_a_reader_lives_on(installed, all_calls, what):
-    dump = Tcpdump(installed, what.replace(" ", "-"))
+def test_a_reader_lives_on(installed, all_calls, tcpdump, what):
+    if what == "kill the helper":
+        installed.run("systemctl", "restart", SERVICE)  # the calls that it knows are over for it
+    dump = tcpdump(what.replace(" ", "-"))
     if what == "restart":
         installed.run("systemctl", "restart", SERVICE)
     elif what == "upgrade":
@@ -240,4 +270,5 @@ def test_it_is_removed_without_a_trace(installed):
     installed.run("dpkg", "-P", "lippycat")
     for path in ("usr/lib/lippycat", "etc/lippycat", "var/lib/lippycat", "var/log/lippycat"):
         assert not (installed.root / path).exists(), path
-    assert "lippycat" not in installed.run("systemctl", "list-units", "--plain", "--no-legend").stdout
+    shown = installed.run("systemctl", "list-units", "--plain", "--no-legend", "--type=service,socket").stdout
+    assert "lippycat" not in shown

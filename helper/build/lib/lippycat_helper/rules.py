@@ -18,7 +18,8 @@ from lippycat_helper.report import HelperError
 if TYPE_CHECKING:
     from pyroute2.nftables.main import NFTables
 
-_NFPROTO_NETDEV, _NF_DROP, _NF_ACCEPT, _TABLE_OWNER = 5, 0, 1, 2
+_NFPROTO_NETDEV, _TABLE_OWNER = 5, 2
+DROP, ACCEPT = 0, 1
 _HOOKS = {"ingress": 0, "egress": 1}
 
 
@@ -35,11 +36,11 @@ def deafen(name: str) -> int:
     try:
         table = f"lippycat_{name}_{_port(nft)}"
         nft.table("add", name=table, NFTA_TABLE_FLAGS=_TABLE_OWNER)
-        add_chain(nft, table, "ingress", "ingress", name, policy=_NF_DROP)
+        add_chain(nft, table, "ingress", "ingress", name, policy=DROP)
         # Egress needs Linux 5.16; without it IPv6 being off keeps the device as silent
         # as long as nobody gives it an address.
         try:
-            add_chain(nft, table, "egress", "egress", name, policy=_NF_DROP)
+            add_chain(nft, table, "egress", "egress", name, policy=DROP)
         except NetlinkError as error:
             if error.code not in {errno.EOPNOTSUPP, errno.EINVAL}:
                 raise
