@@ -78,9 +78,11 @@ class Sender(threading.Thread):
         for _ in range(CALLS_PER_SECOND):
             self._call(scene, second)
         for _ in range(STRANGERS_PER_SECOND):
-            ends = [Endpoint(f"198.18.{self._byte()}.{self._byte()}", self._random.randint(1024, 65535)) for _ in "ab"]
+            src, dst = (
+                Endpoint(f"198.18.{self._byte()}.{self._byte()}", self._random.randint(1024, 65535)) for _ in "ab"
+            )
             at = (second * 1000 + self._random.randrange(1000)) * MS
-            scene.add(at, Net().udp(*ends, self._random.randbytes(40), scene.ident()))
+            scene.add(at, Net().udp(src, dst, self._random.randbytes(40), scene.ident()))
         for ts, data in scene.packets():
             heapq.heappush(self._queue, (ts - START, next(self._order), data))
 
@@ -177,7 +179,7 @@ def soak(minutes: float) -> int:
     )
     config.chmod(0o644)
     log = (folder / "log").open("w")
-    command = [ROOT / ".venv" / "bin" / "lippycatd", "--config", config]
+    command = [str(ROOT / ".venv" / "bin" / "lippycatd"), "--config", str(config)]
     daemon = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     samples: list[dict[str, float]] = []
     sender = Sender("a1")

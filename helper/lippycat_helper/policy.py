@@ -156,7 +156,7 @@ def these_interfaces(interfaces: list[str], ring_max: int, sockets: int, snaplen
     everything = filters.accept(snaplen)
     entries = tuple(
         Capture(
-            "the command line", "" if name == wire.ANY else name, name == wire.ANY, True,
+            "the command line", "" if name == wire.ANY else name, name == wire.ANY, True,  # noqa: FBT003
             sockets, ring_max, snaplen, everything, everything,
         )
         for name in interfaces
