@@ -34,7 +34,7 @@ FIELDS: Final[dict[str, tuple[str, ...]]] = {
         *("call_id", "from_user", "to_user", "src", "sport", "dst", "dport", "transport", "trunk", "state", "start"),
         *("ring", "answer", "end", "pdd_ms", "srd_ms", "setup_ms", "duration_ms", "final", "cause", "hung_up_by"),
         *("challenged", "dialogs", "holds", "transferred_to_uri", "replaces_call_id", "messages", "retransmissions"),
-        *("streams", "packets"),
+        *("one_way", "streams", "packets"),
     ),
     "transaction": (
         *_EVERY,
@@ -183,5 +183,6 @@ MEANING: Final[dict[str, str]] = {
     "response_ms": "the request to the final response, in ms",
     "pdd_ms": "post-dial delay: the INVITE (the last one after 401 or 407) to the first 18x, by their first bytes, ms",
     "final": "final status of the INVITE",
+    "one_way": "whether media went one way only in an answered call; null where none went or it was not answered",
     "streams": "SSRCs of the call's streams",
 }

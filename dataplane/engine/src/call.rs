@@ -79,6 +79,8 @@ pub struct Call {
     pub codecs: Vec<Codec>,
     /// What RTCP said of its sources.
     pub reports: Option<Box<Reports>>,
+    /// Sides (hashes of their tags) that media came to; 0: none.
+    pub reached: [u64; 2],
     /// SSRCs of its ended streams.
     pub ssrcs: Vec<u32>,
     /// User parts of From and To in its first message.
@@ -115,6 +117,7 @@ impl Call {
             claims: Vec::new(),
             codecs: Vec::new(),
             reports: None,
+            reached: [0; 2],
             ssrcs: Vec::new(),
             users: [message.from.user.into(), message.to.user.into()],
             first,

@@ -144,6 +144,8 @@ pub struct CallRecord {
     pub messages: u32,
     /// Those of them that had come before.
     pub retransmissions: u32,
+    /// Whether media went one way only, once it was answered; none where none went.
+    pub one_way: Option<bool>,
     /// SSRCs of its streams.
     pub streams: Vec<u32>,
     /// Frames of the call.

@@ -170,6 +170,7 @@ fn call<'py>(py: Python<'py>, r: &CallRecord, names: &[String]) -> PyResult<Boun
     d.set_item("replaces_call_id", some(&r.replaces))?;
     d.set_item("messages", r.messages)?;
     d.set_item("retransmissions", r.retransmissions)?;
+    d.set_item("one_way", r.one_way)?;
     d.set_item("streams", r.streams.iter().map(|s| format!("0x{s:08x}")).collect::<Vec<_>>())?;
     d.set_item("packets", r.packets)?;
     Ok(d)

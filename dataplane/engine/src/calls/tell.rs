@@ -8,6 +8,7 @@ use crate::record::{CallRecord, Ends, Record, SipRecord, StreamRecord};
 use crate::select::Class;
 use crate::session::By;
 use crate::slab::Ref;
+use crate::state::State;
 use crate::state::Time;
 use crate::stream::rating::Rated;
 use crate::stream::Measure;
@@ -15,6 +16,8 @@ use crate::verdict::Verdicts;
 
 /// Records of an undecided call.
 const MAX_RECORDS: usize = 512;
+/// Packets of a stream that somebody heard.
+const MIN_HEARD: u32 = 5;
 /// Messages in the records of all undecided calls, bytes.
 const MAX_RECORD_BYTES: usize = 64 << 20;
 
@@ -48,6 +51,7 @@ impl Calls {
                 if c.ssrcs.len() < MAX_RECORDS {
                     c.ssrcs.push(ended.stream.ssrc);
                 }
+                reach(c, &ended);
                 let record = stream(Some(c), &ended, measure);
                 self.stream_ended(*owner, &record);
                 if self.records {
@@ -67,6 +71,26 @@ pub(super) fn record(bytes: &[u8], at: Arrived<'_>, retransmission: bool) -> Sip
         transport: at.transport,
         retransmission,
         bytes: bytes.into(),
+    }
+}
+
+/// Whether a call in this state was answered.
+fn talks(state: State) -> bool {
+    matches!(state, State::Answered | State::OnHold | State::Transferred | State::Ended)
+}
+
+/// Notes which side a stream came to.
+fn reach(c: &mut Call, ended: &Ended) {
+    if ended.stream.packets < MIN_HEARD {
+        return;
+    }
+    let [from, to] = ended.key.ends().map(|end| c.claims.iter().find(|k| k.end == end));
+    let other = |side: u64| c.claims.iter().map(|k| k.side).find(|s| *s != side).unwrap_or(u64::MAX);
+    let Some(side) = to.map(|k| k.side).or(from.map(|k| other(k.side))) else { return };
+    if c.reached[0] == 0 {
+        c.reached[0] = side;
+    } else if c.reached[0] != side {
+        c.reached[1] = side;
     }
 }
 
@@ -136,6 +160,7 @@ pub(super) fn call_record(c: &Call, trunk: &str) -> CallRecord {
         replaces: s.replaces().into(),
         messages: s.messages,
         retransmissions: s.retransmissions,
+        one_way: (talks(s.state()) && c.reached[0] != 0).then_some(c.reached[1] == 0),
         streams: c.ssrcs.clone(),
         packets: c.packets,
     }
