@@ -99,6 +99,8 @@ class Line:
         startup_delay_ns: int = 0,
         spin_ns: int = 0,
         batch: int = 32,
+        backpressure: bool = True,
+        tcp: tuple[int, int, int, int, int] | None = None,
         deduplicate: bool = False,
         files: list[FileSink] = ...,
         vif: VifSink | None = None,

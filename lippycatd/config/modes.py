@@ -39,5 +39,9 @@ MODES: Mapping[str, Mapping[str, Value]] = {
         "capture.block_timeout": "10ms",
         "capture.hold_bytes": "8MiB",
         "virtual_interface.buffer_size": "512",
+        "voip.max_tcp_buffers": "1000",
+        "voip.tcp_memory_limit": "8MiB",
+        "voip.tcp_stream_timeout": "2m",
+        "voip.tcp_cleanup_interval": "10s",
     },
 }

@@ -167,6 +167,43 @@ class Voip(Section):
             unit="packets",
         ),
     ] = 32
+    max_tcp_buffers: Annotated[
+        int,
+        Ge(1),
+        Le(10**7),
+        Option(
+            "TCP connections that hold bytes of unfinished messages at once",
+            ("--max-tcp-buffers",),
+            unit="connections",
+        ),
+    ] = 10000
+    tcp_memory_limit: Annotated[
+        Size, Ge(1 << 16), Le(1 << 40), Option("bytes that all TCP connections hold together", unit="size")
+    ] = 100 << 20
+    tcp_stream_timeout: Annotated[
+        Duration,
+        Ge(10**9),
+        Option(
+            "an open TCP connection that is quiet for so long is forgotten", ("--tcp-stream-timeout",), unit="duration"
+        ),
+    ] = 600 * 10**9
+    tcp_buffer_max_age: Annotated[
+        Duration,
+        Ge(10**9),
+        Option("the rest of a message over TCP is waited for so long", ("--tcp-buffer-max-age",), unit="duration"),
+    ] = 300 * 10**9
+    tcp_cleanup_interval: Annotated[
+        Duration,
+        Ge(10**9),
+        Option("how often quiet TCP connections are looked for", ("--tcp-cleanup-interval",), unit="duration"),
+    ] = 60 * 10**9
+    enable_backpressure: Annotated[
+        bool,
+        Option(
+            "live: as the rings fill, stop measuring streams, then remembering media without a call, then media at all",
+            ("--enable-backpressure",),
+        ),
+    ] = True
     show_dtmf: Annotated[bool, Option("show DTMF digits in stream records instead of masking them")] = False
     rtp_heuristic: Annotated[
         bool,
@@ -205,6 +242,17 @@ class Voip(Section):
         Literal["auto", "cpu-simd", "disabled"],
         Option("the matcher that looks for users", ("--gpu-backend",), later=("cuda", "opencl")),
     ] = "auto"
+
+    @property
+    def tcp_limits(self) -> tuple[int, int, int, int, int]:
+        """What the core takes: connections that hold bytes, bytes in all, and quiet, unfinished and cleaning in ns."""
+        return (
+            self.max_tcp_buffers,
+            self.tcp_memory_limit,
+            self.tcp_stream_timeout,
+            self.tcp_buffer_max_age,
+            self.tcp_cleanup_interval,
+        )
 
 
 class VirtualInterface(Section):

@@ -100,6 +100,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(_COUNTER, "packets_dropped", "Packets dropped on the line", ("source", "stage", "reason"), _source_drops),
     Family(_COUNTER, "ring_freezes", "Times that a capture's ring was full", ("source",), _capture("freezes")),
     Family(_COUNTER, "interface_downs", "Times that a captured interface went down", ("source",), _capture("downs")),
+    Family(_GAUGE, "backpressure_level", "How much a live line leaves undone, 0 to 3", (), _one("backpressure_level")),
     Family(_COUNTER, "batches", "Batches that a live line took", (), _pair("batches", 0)),
     Family(_COUNTER, "batch_packets", "Packets in those batches", (), _pair("batches", 1)),
     Family(_COUNTER, "sink_offered_packets", "Packets offered to a sink", ("sink",), _sink("offered")),

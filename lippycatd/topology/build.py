@@ -127,6 +127,8 @@ def line(opened: Opened, *, sip_bytes: bool = False, metrics: bool = False) -> _
             deduplicate=config.capture.deduplicate,
             spin_ns=config.capture.busy_poll,
             batch=config.voip.tcp_batch_size,
+            backpressure=config.voip.enable_backpressure,
+            tcp=config.voip.tcp_limits,
             users=list(config.voip.sip_users),
             call_ids=list(config.voip.call_ids),
             protocols=list(config.capture.protocols),

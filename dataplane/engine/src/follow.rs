@@ -271,6 +271,18 @@ impl Follower {
     }
 }
 
+/// Whether a frame is a datagram that is no SIP: media, for a line that is too hard pressed to follow it.
+#[must_use]
+pub fn is_media(p: &Packet<'_>) -> bool {
+    let Ok(ip) = decode(p.link, p.data) else { return false };
+    ip.fragment.is_none()
+        && ip.protocol == 17
+        && udp::parse(ip.payload).is_ok_and(|u| {
+            let first = u.payload.first().copied().unwrap_or(0);
+            first >> 6 == 2 && !sip::starts(u.payload)
+        })
+}
+
 /// How long a datagram may lack fragments, ns. Where frames are held, what it has is judged while they still keep
 /// later ones back, so that the order stays.
 fn patience(v: &impl Verdicts) -> u64 {

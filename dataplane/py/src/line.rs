@@ -8,6 +8,7 @@ use std::time::Duration;
 use lc_engine::bpf::{Instruction, Program};
 use lc_engine::select::{Class, Selection, VOIP};
 use lc_engine::stream::Measure;
+use lc_engine::tcp::Limits;
 use lc_engine::trunks::Trunks;
 #[cfg(target_os = "linux")]
 use lc_io::af_packet::Ring;
@@ -162,8 +163,9 @@ impl Line {
     #[new]
     #[pyo3(signature = (*, inputs=vec![], live=vec![], users=vec![], call_ids=vec![], protocols=vec![], voip=false, filters=None,
         matcher="auto", hold_time_ns=10_000_000_000, hold_bytes=64 << 20, loops=1, count=0, startup_delay_ns=0,
-        spin_ns=0, batch=32, deduplicate=false, files=vec![], vif=None, records=None, show_dtmf=false, sip_bytes=false,
-        jitter_buffer_ns=60_000_000, g711_plc=true, rtp_heuristic=false, metrics=false, trunks=vec![]))]
+        spin_ns=0, batch=32, backpressure=true, tcp=None, deduplicate=false, files=vec![], vif=None, records=None,
+        show_dtmf=false, sip_bytes=false, jitter_buffer_ns=60_000_000, g711_plc=true, rtp_heuristic=false,
+        metrics=false, trunks=vec![]))]
     #[allow(clippy::too_many_arguments)] // keyword arguments: one description
     fn new(
         py: Python<'_>,
@@ -182,6 +184,8 @@ impl Line {
         startup_delay_ns: u64,
         spin_ns: u64,
         batch: usize,
+        backpressure: bool,
+        tcp: Option<(usize, usize, u64, u64, u64)>,
         deduplicate: bool,
         files: Vec<Py<FileSink>>,
         vif: Option<Py<VifSink>>,
@@ -221,6 +225,15 @@ impl Line {
             inputs: open(&inputs, &shared)?,
             #[cfg(target_os = "linux")]
             live: rings(&live, deduplicate, Duration::from_nanos(spin_ns))?,
+            limits: tcp.map_or_else(Limits::default, |(buffers, bytes, idle, age, sweep)| Limits {
+                buffers,
+                bytes,
+                idle,
+                age,
+                sweep,
+            }),
+            #[cfg(target_os = "linux")]
+            backpressure,
             batch: batch.max(1),
         };
         let wires = live.iter().map(|item| item.get().name.clone());
@@ -376,6 +389,11 @@ impl Line {
         d.set_item("kpi", kpi::counted(py, &snapshot.follow.kpi, &self.trunks)?)?;
         if self.shared.live {
             d.set_item("batches", snapshot.batches)?;
+            d.set_item("backpressure_level", snapshot.strain)?;
+            let evictions = d.get_item("evictions")?;
+            if let Some(evictions) = evictions {
+                evictions.set_item("records.queue", self.shared.records_lost())?;
+            }
             d.set_item("captures", convert::captures(py, &accounts, &self.names)?)?;
         }
         let (sinks, vifs, queues) = (PyDict::new(py), PyDict::new(py), PyDict::new(py));

@@ -5,10 +5,10 @@
 
 use std::time::{Duration, Instant};
 
-use lc_engine::follow::Follower;
+use lc_engine::follow::{is_media, Follower};
 use lc_engine::frames::FrameNo;
 use lc_engine::hold::Hold;
-use lc_io::af_packet::Event;
+use lc_io::af_packet::{Event, Strain};
 
 use crate::run::{gate, tell, Gate, Records, Worker, PUBLISH};
 use crate::sinks::Sink;
@@ -43,6 +43,7 @@ impl Worker {
         });
         let least = self.spec.batch.min(BATCH);
         let (mut batch, mut batches) = (least, (0, 0));
+        let mut strain = Strain::default();
         let mut ending: Option<Instant> = None;
         while self.out.left != Some(0) {
             self.shared.stop.beat();
@@ -52,6 +53,10 @@ impl Worker {
                 live.set_filters(&self.spec.filters);
             }
             let n = self.burst(&mut live, followed.as_mut(), batch);
+            if let Some(f) = followed.as_mut().filter(|_| self.spec.backpressure) {
+                strain.weigh(live.quarters(), Instant::now());
+                f.follower.calls.strain = strain.level();
+            }
             batch = if n == batch { (batch * 2).min(BATCH) } else { (batch / 2).max(least) };
             if n > 0 {
                 batches = (batches.0 + 1, batches.1 + n as u64);
@@ -66,7 +71,10 @@ impl Worker {
             }
             if self.published.elapsed() >= PUBLISH {
                 self.housekeeping(&mut live, followed.as_mut(), ending.is_some());
-                self.shared.publish(|s| s.batches = batches);
+                self.shared.publish(|s| (s.batches, s.strain) = (batches, strain.level()));
+                if let Some((level, text)) = strain.told() {
+                    self.shared.message(level, text);
+                }
             }
             if n == 0 {
                 live.wait(if ending.is_some() { Duration::from_millis(1) } else { WAIT });
@@ -96,6 +104,10 @@ impl Worker {
                 Gate::Unsupported => self.refuse(p.source, p.link),
                 Gate::Pass => match followed.as_deref_mut() {
                     None => self.out.emit(&p),
+                    Some(f) if f.follower.calls.strain >= 3 && is_media(&p) => {
+                        account.read -= 1;
+                        account.left_out[4] += 1;
+                    }
                     Some(f) => {
                         f.hold.begin(f.n);
                         f.follower.frame(&mut f.hold, &p, f.n);
@@ -154,7 +166,7 @@ impl Worker {
             account.read += filtered + unsupported;
             account.filtered += filtered;
             account.link_type += unsupported;
-            account.left_out = [c.loopback, c.duplicates, c.own, c.damaged];
+            account.left_out[..4].copy_from_slice(&[c.loopback, c.duplicates, c.own, c.damaged]);
             (account.kernel, account.freezes, account.downs) = (c.drops, c.freezes, c.downs);
             let done = account.read + account.kernel + account.left_out.iter().sum::<u64>();
             account.pending = c.packets.saturating_sub(done);

@@ -12,6 +12,7 @@ use lc_engine::frames::{Bitmap, FrameNo};
 use lc_engine::hold::Hold;
 use lc_engine::select::Selection;
 use lc_engine::stream::Measure;
+use lc_engine::tcp::Limits;
 use lc_engine::trunks::Trunks;
 use lc_engine::verdict::{Decided, Marks};
 #[cfg(target_os = "linux")]
@@ -50,6 +51,11 @@ pub struct Spec {
     /// Interfaces to capture from instead.
     #[cfg(target_os = "linux")]
     pub live: Option<Rings>,
+    /// Of TCP connections.
+    pub limits: Limits,
+    /// Live: whether the line does less when it is hard pressed.
+    #[cfg(target_os = "linux")]
+    pub backpressure: bool,
     /// Live: frames of the smallest batch.
     pub batch: usize,
     /// Names of sources: `Packet::source` is below.
@@ -443,6 +449,7 @@ impl Worker {
         let mut follower = Follower::new(selection, records, known);
         follower.calls.measure = self.spec.measure;
         follower.calls.media.guesses = self.spec.guesses;
+        follower.connections.limits = self.spec.limits;
         follower.calls.set_trunks(self.spec.trunks.clone());
         follower
     }

@@ -35,8 +35,8 @@ pub struct Account {
     /// Live: frames in the ring.
     pub pending: u64,
     /// Live: taken from the ring and left out: twins on the loopback device, duplicates of other interfaces, frames of
-    /// interfaces of our own, entries of the ring without sense.
-    pub left_out: [u64; 4],
+    /// interfaces of our own, entries of the ring without sense. The last: media that a hard pressed line left out.
+    pub left_out: [u64; 5],
     /// Live: how often the ring was full.
     pub freezes: u64,
     /// Live: how often the interface went down.
@@ -44,7 +44,8 @@ pub struct Account {
 }
 
 /// What [`Account::left_out`] counts, as `stage.reason`.
-pub const LEFT_OUT: [&str; 4] = ["dedup.loopback", "dedup.duplicate", "capture.own_interface", "capture.damaged"];
+pub const LEFT_OUT: [&str; 5] =
+    ["dedup.loopback", "dedup.duplicate", "capture.own_interface", "capture.damaged", "backpressure.media"];
 
 /// Everything but the sinks, as of one batch boundary.
 #[derive(Clone, Debug, Default)]
@@ -57,6 +58,8 @@ pub struct Snapshot {
     pub busy: f64,
     /// Live with several workers, of each: share of a processor, batches that wait.
     pub readers: Vec<(f64, usize)>,
+    /// Live: how hard pressed the line is, 0 to 3.
+    pub strain: u8,
     /// Live: batches, and frames in them.
     pub batches: (u64, u64),
 }

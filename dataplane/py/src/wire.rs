@@ -157,6 +157,14 @@ impl Wire {
         }
     }
 
+    /// How many quarters of the fullest ring wait to be read, 0 to 3.
+    pub fn quarters(&self) -> u8 {
+        match self {
+            Self::One(live, _) => live.quarters(),
+            Self::Many { readers, .. } => readers.quarters(),
+        }
+    }
+
     /// Link types that readers met and nobody decodes.
     pub fn links(&self) -> Vec<LinkType> {
         match self {

@@ -40,7 +40,7 @@ impl Calls {
         for call in owners.as_slice() {
             self.give(v, frame, *call, class, now);
         }
-        if owners.is_empty() && self.selection.admits(class) {
+        if owners.is_empty() && self.selection.admits(class) && self.strain < 2 {
             self.media.wait(flow, frame, now, v.horizon());
             v.hold(frame);
         }
@@ -50,7 +50,7 @@ impl Calls {
         if kind == Kind::Rtcp {
             self.reports(&owners, payload, id.ts);
         }
-        if let Some(p) = packet.filter(|_| self.measures) {
+        if let Some(p) = packet.filter(|_| self.measures && self.strain == 0) {
             self.measured(flow, &owners, &p, payload, (id, source));
             if !self.media.ended.is_empty() {
                 self.streams(v);
@@ -126,7 +126,7 @@ impl Calls {
         for call in owners.as_slice() {
             self.give(v, frame, *call, class, now);
         }
-        if owners.is_empty() && self.selection.admits(class) {
+        if owners.is_empty() && self.selection.admits(class) && self.strain < 2 {
             self.media.wait(flow, frame, now, v.horizon());
             v.hold(frame);
         }

@@ -107,6 +107,9 @@ pub struct Calls {
     pub measures: bool,
     /// How streams are measured.
     pub measure: Measure,
+    /// How hard pressed the line is, 0 to 3: from 1 on streams are not measured, from 2 on media whose call is not known
+    /// is not remembered (from 3 on the line brings no media at all).
+    pub strain: u8,
     /// Counters.
     pub stats: CallStats,
     /// What trunks are judged by.
@@ -135,6 +138,7 @@ impl Calls {
             fresh: Vec::new(),
             measures: records,
             measure: Measure::default(),
+            strain: 0,
             stats: CallStats::default(),
             kpi: Kpi::default(),
             trunks: Trunks::default(),

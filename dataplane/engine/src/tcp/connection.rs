@@ -49,7 +49,7 @@ pub(super) struct Connection {
     /// Which side's SYN waits for the last part of the handshake.
     pub(super) opener: Option<usize>,
     /// Its part in the levels of the table.
-    pub(super) levels: [usize; 4],
+    pub(super) levels: [usize; 5],
 }
 
 impl Connection {
@@ -70,7 +70,7 @@ impl Connection {
             last: now,
             closed: false,
             opener: None,
-            levels: [0; 4],
+            levels: [0; 5],
         }
     }
 
@@ -145,11 +145,12 @@ impl Connection {
     }
 
     /// Its part in [`Connections::levels`].
-    pub(super) fn weigh(&self) -> [usize; 4] {
+    pub(super) fn weigh(&self) -> [usize; 5] {
         let sip = matches!(self.mode, Mode::Sip | Mode::WebSocket);
-        let held = self.halves.iter().map(Half::held).sum();
+        let held: usize = self.halves.iter().map(Half::held).sum();
         let parts: usize = self.parts.iter().map(|p| p.payload.capacity()).sum();
-        [usize::from(sip), usize::from(!sip), held, parts + self.halves.iter().map(Half::weight).sum::<usize>()]
+        let memory = parts + self.halves.iter().map(Half::weight).sum::<usize>();
+        [usize::from(sip), usize::from(!sip), held, memory, usize::from(held > 0)]
     }
 
     /// It carries nothing that is followed.

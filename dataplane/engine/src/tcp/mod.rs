@@ -27,8 +27,28 @@ const SECOND: u64 = 1_000_000_000;
 pub const MAX_CONNECTIONS: usize = 200_000;
 /// Bytes held for all of them, with what is remembered of their segments.
 pub const MAX_BYTES: usize = 100 << 20;
-const IDLE_OPEN: u64 = 600 * SECOND;
 const IDLE_CLOSED: u64 = 30 * SECOND;
+
+/// What may be set about connections. Times in ns of packet time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections that hold bytes of unfinished messages, at once.
+    pub buffers: usize,
+    /// Bytes held for all of them, with what is remembered of their segments.
+    pub bytes: usize,
+    /// How long an open connection may be quiet.
+    pub idle: u64,
+    /// How long an unfinished message is waited for.
+    pub age: u64,
+    /// Between two looks for what has become too old.
+    pub sweep: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { buffers: 10_000, bytes: MAX_BYTES, idle: 600 * SECOND, age: 300 * SECOND, sweep: 60 * SECOND }
+    }
+}
 
 /// Where a segment was seen.
 #[derive(Clone, Copy, Debug)]
@@ -50,9 +70,12 @@ pub struct Connections {
     by_ends: HashMap<(End, End), Ref>,
     /// Each connection with its last packet's time when it was put here: the next one to go stands first.
     order: VecDeque<(Ref, u64)>,
-    /// Connections that carry SIP, others, bytes held, memory taken.
-    levels: [usize; 4],
+    /// Connections that carry SIP, others, bytes held, memory taken, connections that hold bytes.
+    levels: [usize; 5],
     swept: u64,
+    cleaned: u64,
+    /// What may be set.
+    pub limits: Limits,
     /// Connections forgotten for the limit and for their age, holes in streams, buffers given up.
     pub evicted: [u64; 4],
     /// Segments with bytes of a selected and of another call (kept whole).
@@ -75,7 +98,7 @@ impl Connections {
     /// (connections that carry SIP, others, bytes held).
     #[must_use]
     pub fn levels(&self) -> (u64, u64, u64) {
-        let [sip, other, held, _] = self.levels.map(|n| n as u64);
+        let [sip, other, held, ..] = self.levels.map(|n| n as u64);
         (sip, other, held)
     }
 
@@ -184,7 +207,11 @@ impl Connections {
         }
         self.settle(v, calls);
         self.weigh(conn);
-        while self.levels[3] > MAX_BYTES && !self.order.is_empty() {
+        if self.levels[4] > self.limits.buffers {
+            self.evicted[3] += 1;
+            self.remove(v, calls, conn);
+        }
+        while self.levels[3] > self.limits.bytes && !self.order.is_empty() {
             self.evict(v, calls);
         }
     }
@@ -207,14 +234,27 @@ impl Connections {
             return;
         }
         self.swept = now;
-        let idle = |c: &Connection| if c.closed { IDLE_CLOSED } else { IDLE_OPEN };
-        let old: Vec<Ref> =
-            self.table.iter().filter(|(_, c)| now.saturating_sub(c.last) > idle(c)).map(|(at, _)| at).collect();
+        if now.saturating_sub(self.cleaned) >= self.limits.sweep {
+            self.cleaned = now;
+            self.clean(v, calls, now);
+        }
+        self.give_up_holes(v, calls, now);
+    }
+
+    /// Forgets connections that are quiet for too long: closed, open, or in the middle of a message.
+    fn clean(&mut self, v: &mut impl Verdicts, calls: &mut Calls, now: u64) {
+        let Limits { idle, age, .. } = self.limits;
+        let patience = |c: &Connection| match (c.closed, c.levels[4] > 0) {
+            (true, _) => IDLE_CLOSED,
+            (false, true) => idle.min(age),
+            (false, false) => idle,
+        };
+        let quiet = self.table.iter().filter(|(_, c)| now.saturating_sub(c.last) > patience(c));
+        let old: Vec<Ref> = quiet.map(|(at, _)| at).collect();
         for at in old {
             self.evicted[1] += u64::from(self.table.get(at).is_some_and(|c| !c.closed));
             self.remove(v, calls, at);
         }
-        self.give_up_holes(v, calls, now);
     }
 
     fn give_up_holes(&mut self, v: &mut impl Verdicts, calls: &mut Calls, now: u64) {

@@ -69,6 +69,8 @@ pub(super) struct Tally {
     pub links: Vec<LinkType>,
     pub events: Vec<Event>,
     pub deaf: Vec<u16>,
+    /// Quarters of the fullest ring that wait.
+    pub quarters: u8,
     /// Share of a processor in use, 0 to 1.
     pub busy: f64,
 }

@@ -175,6 +175,12 @@ impl Live {
         self.due.is_some()
     }
 
+    /// How many quarters of the fullest ring wait to be read, 0 to 3.
+    #[must_use]
+    pub fn quarters(&self) -> u8 {
+        self.slots.iter().map(|s| s.ring.quarters()).max().unwrap_or(0)
+    }
+
     /// Waits for frames, up to `limit`; spins for the first `spin` of it. What happened to interfaces is noted.
     pub fn wait(&mut self, limit: Duration, spin: Duration) {
         let begun = clock::now();

@@ -16,11 +16,13 @@ mod map;
 mod readers;
 mod ring;
 mod socket;
+mod strain;
 
 pub use live::{Event, Live};
 pub use readers::{Fate, Gate, Readers};
 pub use ring::{Counters, Ring, Settings};
 pub use socket::create_ring;
+pub use strain::Strain;
 
 /// How the ring is laid out: which header comes before each frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -211,6 +211,12 @@ impl Readers {
         self.lanes.iter().map(|lane| lane.lock().tally.busy).collect()
     }
 
+    /// How many quarters of the fullest ring wait to be read, 0 to 3.
+    #[must_use]
+    pub fn quarters(&self) -> u8 {
+        self.lanes.iter().map(|lane| lane.lock().tally.quarters).max().unwrap_or(0)
+    }
+
     /// Batches that wait in each lane.
     #[must_use]
     pub fn depths(&self) -> Vec<usize> {
@@ -385,6 +391,7 @@ impl Reader {
         self.tally.busy = (cpu as f64 / wall.max(1) as f64).min(1.0);
         self.tally.counters = (0..self.tally.filtered.len()).map(|source| self.live.counters(source)).collect();
         self.tally.deaf = self.live.deaf();
+        self.tally.quarters = self.live.quarters();
         let mut state = self.lane.lock();
         let mut events = std::mem::take(&mut state.tally.events);
         events.extend(self.live.take_events());

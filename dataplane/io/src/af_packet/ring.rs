@@ -235,6 +235,15 @@ impl Ring {
         self.map.status(self.status_of(begin)) & libc::TP_STATUS_USER != 0
     }
 
+    /// How many quarters of the ring wait to be read, 0 to 3.
+    pub(super) fn quarters(&self) -> u8 {
+        let waits = |k: &u8| {
+            let part = (self.part + usize::from(*k) * self.parts / 4) % self.parts;
+            self.map.status(self.status_of(self.geometry.part(part).0)) & libc::TP_STATUS_USER != 0
+        };
+        (1..=3u8).take_while(waits).count() as u8
+    }
+
     fn status_of(&self, begin: usize) -> usize {
         match self.geometry.version {
             Version::V3 => begin + BLOCK_STATUS,
