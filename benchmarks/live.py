@@ -33,6 +33,7 @@ from demo.live import Tcpdump, device_is_up, end, wait_for
 
 NETNS, VIF_NETNS = "lc-bench-live", "lc-bench-lc0"
 TICKS = os.sysconf("SC_CLK_TCK")
+NOTHING = "udp port 1"
 
 
 @dataclass
@@ -49,8 +50,7 @@ class Row:
 
     def line(self) -> str:
         """The row as Markdown."""
-        kernel = dict(self.summary["dropped"])  # type: ignore[call-overload]
-        lost = sum(kernel.values())
+        lost = sum(int(str(n)) for name, n in self.summary.items() if name.endswith("dropped"))
         latency = f"{self.latency[0]:,.0f} / {self.latency[1]:,.0f}" if self.latency else ""
         figures = f"{self.sent / self.seconds / 1e3:,.0f} | {self.sent:,} | {self.summary['in']:,} | {lost:,}"
         per = self.cpu / max(self.sent, 1) * 1e9
@@ -114,11 +114,13 @@ def measured(
 ) -> Row:
     """One row."""
     out, err, kept = scratch / "out", scratch / "err", scratch / "kept.pcap"
-    command = inside(LIPPYCAT, "sniff", *options, "-i", "a0", "-p", "--log-level", "debug", "--format", "json")
+    command = inside(
+        LIPPYCAT, "sniff", *options, "-i", "a0", "-p", "--log-level", "debug", "--log-format", "json", "-q"
+    )
     if onto:
         command += ["-V", "--vif-required", "--vif-netns", VIF_NETNS, "-w", str(kept)]
     elif "voip" not in options:
-        command += ["-f", "ip6"]
+        command += ["-f", NOTHING]
     with out.open("w") as stdout, err.open("w") as stderr:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr)
     reader = None
@@ -141,7 +143,8 @@ def measured(
     finally:
         for each in [process] + ([reader.process] if reader else []):
             end(each)
-    summary = json.loads(out.read_text().splitlines()[-1])
+    told = (json.loads(line) for line in err.read_text().splitlines() if line.startswith("{"))
+    summary = [each for each in told if each.get("event") == "totals"][-1]
     found = latency(kept, reader) if reader else None
     return Row(name, sent, seconds, summary, after - before, mib, found)
 
@@ -161,7 +164,7 @@ class Nanoseconds(Tcpdump):
 def tcpdump(capture: Path, scratch: Path, loops: int) -> str:
     """The same load with tcpdump instead: what it took and lost."""
     log = scratch / "tcpdump.log"
-    command = inside("tcpdump", "-i", "a0", "-n", "-B", "65536", "-w", "/dev/null", "-Z", "root", "ip6")
+    command = inside("tcpdump", "-i", "a0", "-n", "-B", "65536", "-w", "/dev/null", "-Z", "root", NOTHING)
     with log.open("w") as stderr:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=stderr)
     wait_for("tcpdump", lambda: "listening on" in log.read_text(), process)
