@@ -5,6 +5,7 @@
 mod control;
 mod convert;
 mod kpi;
+mod levels;
 mod line;
 #[cfg(target_os = "linux")]
 mod live;

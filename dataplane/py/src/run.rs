@@ -19,11 +19,11 @@ use lc_engine::verdict::{Decided, Marks};
 use lc_io::af_packet::Ring;
 use lc_io::clock;
 use lc_io::merge::Merged;
-use lc_proto::rtcp::Damage;
-use lc_wire::{LinkType, Packet, Refusal};
+use lc_wire::{LinkType, Packet};
 
+use crate::levels::follow;
 use crate::out::Out;
-use crate::shared::{Account, Follow, Shared, Told};
+use crate::shared::{Account, Shared, Told};
 use crate::sinks::Sink;
 #[cfg(target_os = "linux")]
 use crate::wire::Rings;
@@ -478,48 +478,5 @@ pub(crate) fn gate(filters: &[(LinkType, Program)], p: &Packet<'_>) -> Gate {
 pub(crate) fn tell(shared: &Shared, follower: &mut Follower) {
     if !follower.calls.out.is_empty() {
         shared.tell(follower.take_records().into_iter().map(Told::Record));
-    }
-}
-
-#[allow(clippy::cast_possible_truncation)]
-fn follow(f: &Follower, missed: u64) -> Follow {
-    let (ends, flows) = f.calls.media.sizes();
-    let media = f.calls.media.evicted;
-    let tcp = f.connections.evicted;
-    let mut refusals: Vec<(&str, &str, u64)> = Refusal::ALL
-        .iter()
-        .filter(|r| **r != Refusal::NotIp)
-        .map(|r| (r.labels().0, r.labels().1, f.refused[*r as usize]))
-        .collect();
-    refusals
-        .extend(["size", "too_many", "truncated"].iter().zip(f.fragments_refused).map(|(r, n)| ("fragment", *r, n)));
-    refusals.extend(f.calls.stats.refused.iter().map(|(r, n)| ("sip", *r, *n)));
-    refusals.extend(Damage::ALL.iter().zip(f.calls.stats.rtcp_damaged).map(|(r, n)| ("rtcp", r.as_str(), n)));
-    refusals.retain(|(_, _, n)| *n > 0);
-    refusals.sort_unstable();
-    Follow {
-        calls: f.calls.stats.clone(),
-        kpi: f.calls.kpi.clone(),
-        tables: [f.calls.len(), ends, flows, f.connections.len(), f.datagrams.len()].map(|n| n as u64),
-        streams: flows as u64,
-        evictions: vec![
-            ("calls", "limit", f.calls.stats.evicted[0]),
-            ("calls", "idle", f.calls.stats.evicted[1]),
-            ("flows", "limit", media.flows),
-            ("flows", "idle", media.idle_flows),
-            ("endpoints", "limit", media.endpoints),
-            ("streams", "limit", media.streams),
-            ("connections", "limit", tcp[0]),
-            ("connections", "idle", tcp[1]),
-            ("connections", "hole", tcp[2]),
-            ("connections", "buffer", tcp[3]),
-            ("datagrams", "idle", f.datagrams.evicted[0]),
-            ("datagrams", "limit", f.datagrams.evicted[1]),
-            ("records", "limit", f.calls.stats.records_lost),
-        ],
-        refusals,
-        reassembly: f.connections.levels(),
-        missed,
-        shared: f.connections.shared,
     }
 }
