@@ -28,6 +28,7 @@ EXAMPLES: tuple[tuple[str, str, list[str]], ...] = (
     ("lc-io", "bench_write", ["{capture}", "{scratch}"]),
     ("lc-io", "bench_tap", ["{capture}"]),
     ("lc-io", "bench_replay", []),
+    ("lc-engine", "bench_follow", ["{capture}", "nobody-is-called-so"]),
     ("lc-proto", "bench_sip", []),
 )
 """the loops of the core alone: crate, example, arguments"""
