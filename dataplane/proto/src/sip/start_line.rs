@@ -110,7 +110,7 @@ fn is_scheme(c: u8) -> bool {
 
 /// The scheme before the colon (RFC 3986 §3.1).
 pub(crate) fn scheme(uri: &[u8]) -> Option<&[u8]> {
-    let n = uri.iter().take(MAX_SCHEME + 1).take_while(|c| is_scheme(**c)).count();
+    let n = uri.iter().take(MAX_SCHEME).take_while(|c| is_scheme(**c)).count();
     (uri.first()?.is_ascii_alphabetic() && uri.get(n) == Some(&b':')).then(|| &uri[..n])
 }
 
@@ -208,6 +208,17 @@ mod tests {
         assert_eq!(problems(b"OPTIONS sip:t.watson@example.org SIP/7.0"), ["version"]);
         assert_eq!(problems(b"SIP/2.0 4294967301 better not break the receiver"), ["status_code"]);
         assert_eq!(problems(b"SIP/2.0 40  Request Timeout"), ["status_code"]);
+    }
+
+    /// Found by fuzzing: such a line was a message when it came at once, and none when it came in pieces.
+    #[test]
+    fn what_is_a_first_line_begins_as_one_at_every_length() {
+        for letters in [1, MAX_SCHEME - 1, MAX_SCHEME, MAX_SCHEME + 1, MAX_SCHEME + 2] {
+            let line = format!("a \t  {}:x SIP/2.0", "L".repeat(letters)).into_bytes();
+            assert_eq!(parse(&line).is_ok(), letters <= MAX_SCHEME, "{letters}");
+            let open = (1..=line.len()).all(|n| begins(&line[..n]));
+            assert_eq!(open, letters <= MAX_SCHEME, "{letters}");
+        }
     }
 
     #[test]
