@@ -167,7 +167,13 @@ class Helper(Connection):
         return _in_use(text, self.request.name)
 
 
-def acquire(request: VifRequest, path: str = wire.SOCKET_PATH) -> Helper:
+def service(netns: str) -> str:
+    """Say where the helper of a namespace listens: at a socket of its own (its unit's), else at the usual one."""
+    own = wire.SOCKET_PATH.replace(".sock", f"-{netns}.sock")
+    return own if netns and Path(own).exists() else wire.SOCKET_PATH
+
+
+def acquire(request: VifRequest, path: str = "") -> Helper:
     """Find a helper for this device: the service's where it accepts us, else our own.
 
     Call it before any thread exists. Raises PrivilegeError (exit status 3).
@@ -175,6 +181,7 @@ def acquire(request: VifRequest, path: str = wire.SOCKET_PATH) -> Helper:
     if sys.platform != "linux":
         raise PrivilegeError("a virtual interface needs Linux: write a file instead (-w)")
     refusal = "no lippycat-helper service is running"
+    path = path or service(request.netns)
     if Path(path).exists():
         try:
             return connect(request, path)
@@ -197,9 +204,9 @@ def connected_service(path: str = wire.SOCKET_PATH) -> bool:
     return True
 
 
-def connect(request: VifRequest, path: str = wire.SOCKET_PATH) -> Helper:
+def connect(request: VifRequest, path: str = "") -> Helper:
     """Connect to the helper service; raises PrivilegeError when it is not there or refuses."""
-    return Helper(reach(path), request).greeted()
+    return Helper(reach(path or service(request.netns)), request).greeted()
 
 
 def execute(request: VifRequest) -> Helper:
