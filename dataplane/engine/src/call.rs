@@ -1,5 +1,7 @@
 //! One call: a Call-ID with its dialogs, its media claims and its frames that wait for a decision.
 
+use std::num::NonZeroU64;
+
 use lc_proto::sip::Message;
 
 use crate::frames::Waiting;
@@ -25,9 +27,9 @@ pub struct MediaClaim {
     /// Which m= line.
     pub line: u8,
     /// The offer's transaction, while it is not answered.
-    pub offered: Option<u64>,
+    pub offered: Option<NonZeroU64>,
     /// The offer that moves away from it, while it is not answered.
-    pub leaving: Option<u64>,
+    pub leaving: Option<NonZeroU64>,
     /// Implied RTCP.
     pub implied: bool,
     /// `a=rtcp-mux` stood beside it.
@@ -66,7 +68,7 @@ pub struct Call {
     /// Place of its trunk.
     pub trunk: u8,
     /// Its frames, while it is not selected.
-    pub waiting: Waiting,
+    pub waiting: Option<Box<Waiting>>,
     /// Call-ID, as written.
     pub id: Box<[u8]>,
     /// Records of it, while it is not selected.
@@ -99,7 +101,7 @@ pub struct Call {
     pub heard: u32,
     /// Packet time of its entry among the timers, ns.
     pub timer: u64,
-    seen: [u64; 12],
+    seen: [u32; 12],
     next_seen: u8,
 }
 
@@ -111,7 +113,7 @@ impl Call {
             id: message.call_id.into(),
             selected: false,
             trunk: u8::MAX,
-            waiting: Waiting::default(),
+            waiting: None,
             records: Vec::new(),
             connections: Vec::new(),
             claims: Vec::new(),
@@ -135,7 +137,9 @@ impl Call {
     }
 
     /// Whether a message with this print had come, and remembers it.
+    #[allow(clippy::cast_possible_truncation)]
     pub fn again(&mut self, print: u64) -> bool {
+        let print = print as u32; // half of it is told apart well enough among twelve
         if self.seen.contains(&print) {
             return true;
         }

@@ -1,6 +1,7 @@
 //! What a call's SDP claims, when it moves and when it is refused (RFC 3264, 4566, 5761, 3605).
 
 use std::hash::{BuildHasher, Hasher};
+use std::num::NonZeroU64;
 
 use foldhash::fast::FixedState;
 use lc_proto::sdp::{self, Session};
@@ -29,6 +30,10 @@ pub fn print(parts: &[&[u8]]) -> u64 {
     h.finish() | 1
 }
 
+fn nonzero(parts: &[&[u8]]) -> NonZeroU64 {
+    NonZeroU64::new(print(parts)).unwrap_or(NonZeroU64::MIN)
+}
+
 /// One session description as it was sent.
 #[derive(Debug)]
 pub struct Said<'a> {
@@ -41,7 +46,7 @@ pub struct Said<'a> {
     /// Who says it.
     side: u64,
     /// Its transaction.
-    transaction: u64,
+    transaction: NonZeroU64,
     /// Set for what answers an offer, or cannot be refused any more.
     answer: bool,
     session: &'a Session,
@@ -61,8 +66,8 @@ impl<'a> Said<'a> {
 
 /// The transaction a request or response belongs to, told by who asks and the CSeq number.
 #[must_use]
-pub fn transaction(m: &Message<'_>) -> u64 {
-    print(&[m.from.tag, &m.cseq.unwrap_or(0).to_be_bytes()])
+pub fn transaction(m: &Message<'_>) -> NonZeroU64 {
+    nonzero(&[m.from.tag, &m.cseq.unwrap_or(0).to_be_bytes()])
 }
 
 /// Claims what a description names; gives the endpoints that were claimed.
@@ -164,6 +169,9 @@ fn claim(
         }
     }
     let offered = (!said.answer).then_some(said.transaction);
+    if call.claims.len() == call.claims.capacity() {
+        call.claims.reserve_exact(2); // a port and its RTCP port
+    }
     call.claims.push(MediaClaim { end, at, side: said.side, line, offered, leaving: None, implied, mux, secure });
     Some(at)
 }
@@ -209,7 +217,7 @@ fn give_up(media: &mut Media, call: &mut Call, of: Ref, which: impl Fn(&MediaCla
 }
 
 /// The final response to an offer: accepted, what it left drains; refused, what it named is given up.
-pub fn settle(media: &mut Media, call: &mut Call, of: Ref, transaction: u64, accepted: bool) {
+pub fn settle(media: &mut Media, call: &mut Call, of: Ref, transaction: NonZeroU64, accepted: bool) {
     if !accepted {
         give_up(media, call, of, |c| c.offered == Some(transaction));
         call.claims.iter_mut().filter(|c| c.leaving == Some(transaction)).for_each(|c| c.leaving = None);

@@ -1,6 +1,7 @@
 //! Ends of calls: timers, limits, the end of the input.
 
 use std::cmp::Reverse;
+use std::hash::BuildHasher;
 
 use super::tell::call_record;
 use super::Calls;
@@ -59,8 +60,11 @@ impl Calls {
         self.streams(v);
         self.transactions_end(call);
         self.leaves(call);
+        let hash = self.table.get(call).map_or(0, |c| self.hasher.hash_one(&c.id[..]));
+        if let Ok(entry) = self.by_id.find_entry(hash, |slot| *slot == call.slot) {
+            entry.remove();
+        }
         let Some(mut c) = self.table.remove(call) else { return };
-        self.by_id.remove(&c.id);
         self.name_bytes -= c.names();
         self.record_bytes -= c.records.iter().map(Record::weight).sum::<usize>();
         self.stats.ended[c.session.state() as usize] += 1;
@@ -69,7 +73,7 @@ impl Calls {
                 self.out.push(Record::Call(Box::new(call_record(&c, self.trunks.name(c.trunk)))));
             }
         } else {
-            for frame in c.waiting.take() {
+            for frame in c.waiting.take().into_iter().flat_map(|mut w| w.take().collect::<Vec<_>>()) {
                 v.release(frame);
             }
         }

@@ -1,6 +1,7 @@
 //! SIP messages: which call they belong to, whether they select it, what they claim.
 
 use std::cmp::Reverse;
+use std::hash::BuildHasher;
 
 use lc_proto::sdp;
 use lc_proto::sip::{self, Message, StartLine};
@@ -94,9 +95,16 @@ impl Calls {
         *self.stats.messages.entry(key).or_default() += 1;
     }
 
+    /// The call with this Call-ID.
+    pub(super) fn by_id(&self, id: &[u8]) -> Option<Ref> {
+        let is = |slot: &u32| self.table.place(*slot).is_some_and(|(_, c)| &c.id[..] == id);
+        let slot = self.by_id.find(self.hasher.hash_one(id), is)?;
+        self.table.place(*slot).map(|(at, _)| at)
+    }
+
     pub(super) fn find(&mut self, m: &Message<'_>, at: Arrived<'_>, v: &mut impl Verdicts) -> Ref {
-        if let Some(call) = self.by_id.get(m.call_id) {
-            return *call;
+        if let Some(call) = self.by_id(m.call_id) {
+            return call;
         }
         while self.table.len() >= self.limit || self.name_bytes > MAX_NAME_BYTES {
             let Some(call) = self.due(u64::MAX) else { break };
@@ -107,7 +115,9 @@ impl Calls {
         let mut new = Call::new(m, first, (at.ends, at.transport), at.now);
         new.trunk = self.trunks.of(m, &at.ends);
         let call = self.table.insert(new);
-        self.by_id.insert(m.call_id.into(), call);
+        let (table, hasher) = (&self.table, &self.hasher);
+        let rehash = |slot: &u32| table.place(*slot).map_or(0, |(_, c)| hasher.hash_one(&c.id[..]));
+        self.by_id.insert_unique(hasher.hash_one(m.call_id), call.slot, rehash);
         if let Some(c) = self.table.get_mut(call) {
             self.name_bytes += c.names();
             self.timers.extend(c.sooner().map(|deadline| Reverse((deadline, call.slot, call.serial))));
@@ -128,10 +138,10 @@ impl Calls {
         let Some(c) = self.table.get_mut(call) else { return };
         c.selected = true;
         self.chosen.set(u64::from(call.serial));
-        for frame in c.waiting.take() {
-            v.select(frame);
+        if let Some(mut waiting) = c.waiting.take() {
+            waiting.take().for_each(|frame| v.select(frame));
+            v.missed(u64::from(waiting.forgotten));
         }
-        v.missed(u64::from(c.waiting.forgotten));
         self.record_bytes -= c.records.iter().map(Record::weight).sum::<usize>();
         self.out.append(&mut c.records);
         self.fresh.push(call);

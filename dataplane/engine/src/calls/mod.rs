@@ -11,7 +11,7 @@ mod tell;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use hashbrown::HashMap;
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use lc_wire::Context;
 
 use crate::call::Call;
@@ -91,7 +91,9 @@ pub struct CallStats {
 #[derive(Debug)]
 pub struct Calls {
     table: Slab<Call>,
-    by_id: HashMap<Box<[u8]>, Ref>,
+    /// Places of the calls, by their Call-IDs.
+    by_id: HashTable<u32>,
+    hasher: DefaultHashBuilder,
     timers: BinaryHeap<Reverse<(u64, u32, u32)>>,
     /// Endpoints and flows.
     pub media: Media,
@@ -127,7 +129,8 @@ impl Calls {
     pub fn new(selection: Selection, records: bool, known: Option<Bitmap>) -> Self {
         Self {
             table: Slab::default(),
-            by_id: HashMap::new(),
+            by_id: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
             timers: BinaryHeap::new(),
             media: Media::default(),
             selection,
@@ -226,7 +229,7 @@ impl Calls {
         if c.selected {
             v.select(frame);
         } else if V::WAITS {
-            c.waiting.push(frame, now, v.horizon());
+            c.waiting.get_or_insert_default().push(frame, now, v.horizon());
             v.hold(frame);
         }
     }

@@ -1,5 +1,7 @@
 //! Which call claims an endpoint, and since when it does no longer.
 
+use std::hash::BuildHasher;
+
 use super::flows::FlowState;
 use super::{End, Media, MAX_ENDS, SECOND};
 use crate::slab::Ref;
@@ -42,17 +44,26 @@ pub(super) struct Endpoint {
 
 impl Media {
     pub(super) fn endpoint(&mut self, end: End) -> Ref {
-        if let Some(at) = self.by_end.get(&end) {
-            return *at;
+        if let Some(at) = self.end(&end) {
+            return at;
         }
         let at = self.ends.insert(Endpoint { end, version: 0, claims: Vec::new(), flows: Vec::new(), links: 0 });
-        self.by_end.insert(end, at);
+        let (ends, hasher) = (&self.ends, &self.hasher);
+        let rehash = |slot: &u32| ends.place(*slot).map_or(0, |(_, e)| hasher.hash_one(e.end));
+        self.by_end.insert_unique(hasher.hash_one(end), at.slot, rehash);
         at
+    }
+
+    /// Where an endpoint is in the table.
+    pub(super) fn end(&self, end: &End) -> Option<Ref> {
+        let is = |slot: &u32| self.ends.place(*slot).is_some_and(|(_, e)| e.end == *end);
+        let slot = self.by_end.find(self.hasher.hash_one(end), is)?;
+        self.ends.place(*slot).map(|(at, _)| at)
     }
 
     /// A call claims an endpoint; `mine` are the endpoints it claims already. None at the limit.
     pub fn claim(&mut self, end: End, call: Ref, how: How, mine: &[Ref], now: u64) -> Option<Ref> {
-        if self.ends.len() >= MAX_ENDS && !self.by_end.contains_key(&end) {
+        if self.ends.len() >= MAX_ENDS && self.end(&end).is_none() {
             self.evicted.endpoints += 1;
             return None;
         }
@@ -75,6 +86,9 @@ impl Media {
         } else {
             if e.claims.len() >= MAX_CLAIMS {
                 e.claims.remove(0);
+            }
+            if e.claims.is_empty() {
+                e.claims.reserve_exact(1); // mostly the only one
             }
             e.claims.push(claim);
         }
@@ -119,7 +133,7 @@ impl Media {
 
     /// Ends a claim that only the RTP port implies.
     pub fn unclaim_implied(&mut self, end: End, call: Ref) {
-        if let Some(at) = self.by_end.get(&end).copied() {
+        if let Some(at) = self.end(&end) {
             self.changed(at);
             if let Some(e) = self.ends.get_mut(at) {
                 e.claims.retain(|c| c.call != call || c.how != How::ImpliedRtcp);
@@ -130,9 +144,11 @@ impl Media {
 
     pub(super) fn tidy(&mut self, at: Ref) {
         if self.ends.get(at).is_some_and(|e| e.claims.is_empty() && e.links == 0) {
-            if let Some(e) = self.ends.remove(at) {
-                self.by_end.remove(&e.end);
+            let hash = self.ends.get(at).map_or(0, |e| self.hasher.hash_one(e.end));
+            if let Ok(entry) = self.by_end.find_entry(hash, |slot| *slot == at.slot) {
+                entry.remove();
             }
+            self.ends.remove(at);
         }
     }
 }

@@ -123,6 +123,9 @@ impl Media {
         for end in ends {
             if let Some(e) = self.ends.get_mut(end) {
                 let untold = (e.flows.len() >= MAX_FLOWS_OF_END).then(|| e.flows.remove(0));
+                if e.flows.is_empty() {
+                    e.flows.reserve_exact(1);
+                }
                 e.flows.push(at);
                 e.links += 1;
                 if let Some(f) = untold.and_then(|f| self.flows.get_mut(f)) {

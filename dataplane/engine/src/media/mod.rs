@@ -16,7 +16,7 @@ mod tests;
 
 use std::collections::VecDeque;
 
-use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::frames::FrameNo;
 use crate::slab::{Ref, Slab};
@@ -54,7 +54,8 @@ pub struct Evicted {
 #[derive(Debug, Default)]
 pub struct Media {
     ends: Slab<Endpoint>,
-    by_end: HashMap<End, Ref>,
+    /// Places of the endpoints.
+    by_end: HashTable<u32>,
     flows: Slab<Flow>,
     /// Places of the flows, by their keys.
     by_flow: HashTable<u32>,

@@ -175,7 +175,7 @@ impl Media {
     /// media ports (STUN, DTLS, ZRTP; RFC 7983), else only between two endpoints of one call or where SDP said so.
     #[must_use]
     pub fn other(&self, key: FlowKey, framed: bool) -> Owners {
-        let found = key.ends().map(|e| self.by_end.get(&e).copied());
+        let found = key.ends().map(|e| self.end(&e));
         let claims = |at: Option<Ref>| at.and_then(|at| self.ends.get(at)).map_or(&[][..], |e| &e.claims);
         let named = |at| claims(at).iter().filter(|c| c.active && c.how != How::ImpliedRtcp);
         let both = named(found[0]).filter(|c| named(found[1]).any(|o| o.call == c.call));
