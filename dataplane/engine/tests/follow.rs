@@ -308,3 +308,34 @@ fn new_selectors_take_calls_in_progress_whole_and_let_nobody_go() {
     assert_eq!(reselected("nobody", "alice@a.example", 20), even, "a host is seen at the next message");
     assert!(reselected("nobody", "alice@elsewhere.org", 20).is_empty());
 }
+
+/// RFC 3891 §3: who accepts an INVITE with Replaces hangs up the call that it names.
+#[test]
+fn a_replaced_call_is_transferred() {
+    let (c, third) = ((7, 5060), ("carol", "alice"));
+    let first = |id: &str, users, more: &str| {
+        let text = String::from_utf8(invite(id, users, "")).unwrap();
+        text.replace(&format!(";tag=t{id}"), "").replace("CSeq:", &format!("{more}CSeq:")).into_bytes()
+    };
+    let replacing = first("two", third, "Replaces: one;to-tag=tone;from-tag=fone\r\n");
+    let frames = timed([
+        udp(A, B, &first("one", USERS, "")),
+        udp(B, A, &sip("SIP/2.0 200 OK", "one", USERS, "1 INVITE", "")),
+        udp(c, A, &replacing),
+        udp(A, c, &sip("SIP/2.0 200 OK", "two", third, "1 INVITE", "")),
+        udp(A, B, &sip("BYE sip:x SIP/2.0", "one", USERS, "2 BYE", "")),
+        udp(B, A, &sip("SIP/2.0 200 OK", "one", USERS, "2 BYE", "")),
+    ]);
+    let mut f = follower("");
+    file(&mut f, &frames);
+    let told = f.take_records().into_iter().filter_map(|r| match r {
+        Record::Call(c) => Some((c.call_id, c.state, c.replaces)),
+        _ => None,
+    });
+    let mut calls: Vec<_> = told.collect();
+    calls.sort_unstable();
+    assert_eq!(
+        calls,
+        [(b"one"[..].into(), "transferred", b""[..].into()), (b"two"[..].into(), "answered", b"one"[..].into())]
+    );
+}

@@ -36,6 +36,12 @@ impl Calls {
             trunk.completed += 1;
             trunk.sdt.observe_ns(ns);
         }
+        if changed.answered && !s.replaces().is_empty() {
+            let old = self.by_id(s.replaces()).filter(|old| *old != call);
+            if let Some(old) = old.and_then(|old| self.table.get_mut(old)) {
+                old.session.replaced();
+            }
+        }
     }
 
     /// A call is about to leave the table: a refusal is final now, and who hung up is known.
