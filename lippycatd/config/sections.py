@@ -38,9 +38,7 @@ class Capture(Section):
             shown="any, where no file is read",
         ),
     ] = ()
-    promiscuous: Annotated[
-        bool, Option("also capture what is sent to other hosts' addresses", ("--promiscuous", "-p"))
-    ] = False
+    promiscuous: Annotated[bool, Option("switch the interface to promiscuous mode", ("--promiscuous", "-p"))] = False
     snaplen: Annotated[
         int,
         Ge(0),
