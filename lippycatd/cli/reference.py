@@ -9,7 +9,7 @@ from lippycatd.config import SECTIONS, SETTINGS, Setting, later
 
 _HEAD = """# Configuration reference
 
-Written by `make docs` from the code; do not edit it. Every setting is declared once, in `lippycatd/config/sections.py`.
+Written by `make docs` from the code; do not edit it. Every setting is declared once, in `lippycatd/config/sections/`.
 
 A value comes from the default, the configuration file, the environment, or a flag, and the last one that is given
 wins; `lippycat show config` prints each value with its origin. Durations are written `10s`, `500ms` or `2m`, sizes

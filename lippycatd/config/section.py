@@ -7,9 +7,9 @@ import types
 import typing
 from typing import TYPE_CHECKING, Any, ClassVar, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
-from lippycatd.config import units
+from lippycatd.config import checks, units
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -117,6 +117,7 @@ def _filled(items: Sequence[object]) -> tuple[object, ...]:
     return tuple(items)
 
 
+Text = typing.Annotated[str, AfterValidator(checks.no_nul)]
 Duration = typing.Annotated[int, BeforeValidator(units.duration)]
 Seconds = typing.Annotated[int, BeforeValidator(units.seconds)]
 Size = typing.Annotated[int, BeforeValidator(units.size)]
