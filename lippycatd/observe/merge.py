@@ -9,7 +9,9 @@ if TYPE_CHECKING:
 
 Stats = dict[str, Any]
 # Parts whose names are told apart by their pipeline; names of sinks are distinct already.
-_OF_A_PIPELINE = ("sources", "workers", "iterations")
+_OF_A_PIPELINE = ("sources", "captures", "workers", "iterations")
+# Levels that do not add up: what is told is that of the pipeline that has most.
+_MOST = ("backpressure_level", "peak")
 
 
 def merged(parts: Mapping[str, Stats], *, named: bool) -> Stats:
@@ -32,10 +34,14 @@ def _queue(name: str, queue: str) -> str:
     return queue if ":" in queue else f"{name}/{queue}"
 
 
+def _both(key: str, a: Any, b: Any) -> Any:  # noqa: ANN401  whatever a snapshot holds
+    return max(a, b) if key in _MOST else _sum(a, b)
+
+
 def _sum(a: Any, b: Any) -> Any:  # noqa: ANN401  whatever a snapshot holds
     """Numbers added, mappings joined; of anything else the first."""
     if isinstance(a, dict) and isinstance(b, dict):
-        return {**a, **{key: _sum(a[key], value) if key in a else value for key, value in b.items()}}
+        return {**a, **{key: _both(key, a[key], value) if key in a else value for key, value in b.items()}}
     if isinstance(a, bool) or isinstance(b, bool):
         return a
     if isinstance(a, (int, float)) and isinstance(b, (int, float)):

@@ -102,6 +102,23 @@ def test_filter_and_sinks_change_between_two_packets(fed, tmp_path):
         os.close(fd)
 
 
+def test_files_that_have_ended_are_counted_and_forgotten(fed, tmp_path):
+    """Every packet is in the accounting, however often the file changed; what is remembered of the files is bounded."""
+    run, at = fed(), ""
+    for number in range(100):
+        fd = os.open(tmp_path / f"{number}.pcap", os.O_WRONLY | os.O_CREAT)
+        new = _dataplane.FileSink(name=str(number % 50), fd=fd)
+        run.change(files=[new], remove=[at])
+        os.close(fd)
+        at = f"file:{number % 50}"
+        run.feed(10 * number, 10 * number + 10)
+    run.until(lambda: len(run.line.stats()["sinks"]) <= 34)
+    sinks = run.end()["sinks"]
+    assert "file:(earlier)" in sinks
+    assert sum(sink["written"] for sink in sinks.values()) == 1000
+    assert sum(len(files.read_pcap(path.read_bytes())) for path in tmp_path.glob("*.pcap")) == 1000
+
+
 def test_selectors_change_and_a_call_in_progress_comes_whole(root, fed, tmp_path, lippycat):
     """alice's call begins in the first half: named in its middle, what is held of it comes out too."""
     whole = tmp_path / "whole.pcap"

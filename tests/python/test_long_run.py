@@ -154,6 +154,8 @@ def snapshot(source, sink, count):
         "iterations": {"line": 7},
         "queues": {"records": 0, sink: 0},
         "streams_active": 2,
+        "backpressure_level": count - 3,
+        "kpi": {"trunks": {"a": {"attempts": count, "peak": count}}},
     }
 
 
@@ -164,6 +166,8 @@ def test_snapshots_of_pipelines_are_added():
     assert {name: part["in"] for name, part in total["sources"].items()} == {"edge/eth0": 3, "core/eth0": 4}
     assert total["calls"] == {"active": 2, "total": {"ended": 7}}
     assert total["workers"] == {"edge/line": 0.5, "core/line": 0.5}
+    assert total["kpi"] == {"trunks": {"a": {"attempts": 7, "peak": 4}}}, "peaks of two lines were not at one moment"
+    assert total["backpressure_level"] == 1
     assert set(total["queues"]) == {"edge/records", "core/records", "vif:lc0", "vif:lc1"}
     assert merge.merged({"main": parts["edge"]}, named=False) == parts["edge"]
     assert parts["edge"] == snapshot("eth0", "vif:lc0", 3), "what was given stays as it was"

@@ -17,6 +17,7 @@ mod sandbox;
 mod shared;
 mod sinks;
 mod streams;
+mod views;
 #[cfg(target_os = "linux")]
 mod wire;
 

@@ -27,7 +27,8 @@ use crate::kpi;
 use crate::live_input::LiveInput;
 use crate::run::{Records, Spec, Worker};
 use crate::shared::Shared;
-use crate::sinks::{Figures, FileSink, Sink, SinkView, VifSink};
+use crate::sinks::{FileSink, Sink, VifSink};
+use crate::views::Views;
 #[cfg(target_os = "linux")]
 use crate::wire::Rings;
 
@@ -40,27 +41,13 @@ pub struct Line {
     shown: convert::Shown,
     trunks: Vec<String>,
     shared: Arc<Shared>,
-    views: Mutex<Vec<View>>,
+    views: Mutex<Views>,
     /// Whether selectors, and whether filters and sinks can change while it runs.
     hot: (bool, bool),
     matcher: Backend,
     voip: bool,
     worker: Mutex<Option<Worker>>,
     thread: Mutex<Option<JoinHandle<()>>>,
-}
-
-/// A sink as Python's side sees it.
-struct View {
-    name: String,
-    view: SinkView,
-    /// Taken off the line: it counts no more.
-    removed: bool,
-}
-
-impl View {
-    fn of(sink: &Sink) -> Self {
-        Self { name: sink.name().to_owned(), view: sink.view(), removed: false }
-    }
 }
 
 fn value<E: std::fmt::Display>(e: E) -> PyErr {
@@ -246,7 +233,7 @@ impl Line {
             sinks.push(vif.get().hand_over(&shared)?);
         }
         let trunks = trunks.into_iter().map(|(name, _)| name).chain(["other".to_owned()]).collect();
-        let views = Mutex::new(sinks.iter().map(View::of).collect());
+        let views = Mutex::new(Views::of(&sinks));
         let hot = spec.hot();
         let worker = py.detach(|| Worker::new(spec, sinks, Arc::clone(&shared)));
         let (worker, thread) = (Mutex::new(Some(worker)), Mutex::new(None));
@@ -281,8 +268,8 @@ impl Line {
             add.push(vif.get().hand_over(&self.shared)?);
         }
         let mut views = held(&self.views);
-        views.iter_mut().filter(|v| remove.contains(&v.name)).for_each(|v| v.removed = true);
-        views.extend(add.iter().map(View::of));
+        views.remove(&remove);
+        views.add(&add);
         Ok(self.shared.mailbox.leave(Change { selection, filters, add, remove, ..Change::default() }))
     }
 
@@ -347,7 +334,7 @@ impl Line {
         if self.shared.live {
             return; // what was captured is still written: no sink of a live line waits
         }
-        held(&self.views).iter().for_each(|v| v.view.stop());
+        held(&self.views).stop();
     }
 
     /// Up to `max_records` records; waits up to `timeout_ms` for the first.
@@ -398,7 +385,8 @@ impl Line {
         }
         let (sinks, vifs, queues) = (PyDict::new(py), PyDict::new(py), PyDict::new(py));
         queues.set_item("records", self.shared.waiting())?;
-        for (name, figures) in self.figures() {
+        let figures = held(&self.views).figures();
+        for (name, figures) in figures {
             queues.set_item(&name, figures.counters().queued)?;
             sinks.set_item(&name, figures.counters_dict(py)?)?;
             if let Some(vif) = figures.vif_dict(py)? {
@@ -428,21 +416,6 @@ impl Line {
 impl Line {
     /// The interface that is on the line.
     fn vif(&self) -> PyResult<VifHandle> {
-        let views = held(&self.views);
-        let found = views.iter().filter(|v| !v.removed).find_map(|v| v.view.vif());
-        found.ok_or_else(|| value("this line has no interface"))
-    }
-
-    /// What each sink counts; several of one name, of which all but the last were taken off the line, are one.
-    fn figures(&self) -> Vec<(String, Figures)> {
-        let mut found: Vec<(String, Figures)> = Vec::new();
-        for v in held(&self.views).iter() {
-            let figures = v.view.figures(v.removed);
-            match found.iter_mut().find(|(name, _)| *name == v.name) {
-                Some((_, before)) => *before = figures.after(before),
-                None => found.push((v.name.clone(), figures)),
-            }
-        }
-        found
+        held(&self.views).vif().ok_or_else(|| value("this line has no interface"))
     }
 }

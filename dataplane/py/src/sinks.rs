@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use lc_io::counters::SinkCounters;
 use lc_io::interrupt::Interrupt;
@@ -40,16 +40,26 @@ pub fn file_of(_: i32) -> PyResult<File> {
 /// One sink of a line, owned by its worker.
 pub enum Sink {
     /// A capture file.
-    File { name: String, writer: Box<PcapWriter>, counters: Arc<Mutex<SinkCounters>>, shared: Arc<Shared> },
+    File { name: String, writer: Box<PcapWriter>, counters: Arc<Mutex<SinkCounters>>, shared: Arc<Shared>, life: Life },
     /// A virtual interface.
-    Vif { name: String, tap: Option<Box<Tap>>, handle: VifHandle, shared: Arc<Shared> },
+    Vif { name: String, tap: Option<Box<Tap>>, handle: VifHandle, shared: Arc<Shared>, life: Life },
 }
+
+/// What ends with a sink: then its figures are the last ones.
+pub type Life = Arc<()>;
 
 impl Sink {
     /// Its name in the accounting.
     pub fn name(&self) -> &str {
         match self {
             Self::File { name, .. } | Self::Vif { name, .. } => name,
+        }
+    }
+
+    /// Gone once it has ended.
+    pub fn life(&self) -> Weak<()> {
+        match self {
+            Self::File { life, .. } | Self::Vif { life, .. } => Arc::downgrade(life),
         }
     }
 
@@ -176,6 +186,7 @@ impl SinkView {
 }
 
 /// What a sink counts.
+#[derive(Clone)]
 pub enum Figures {
     /// A file.
     File(SinkCounters),
@@ -307,7 +318,8 @@ impl FileSink {
         };
         let writer = Box::new(writer.map_err(|e| PyOSError::new_err(e.to_string()))?);
         let counters = Arc::new(Mutex::new(writer.counters()));
-        Ok(Sink::File { name: format!("file:{}", self.name), writer, counters, shared: Arc::clone(shared) })
+        let (name, shared) = (format!("file:{}", self.name), Arc::clone(shared));
+        Ok(Sink::File { name, writer, counters, shared, life: Life::default() })
     }
 }
 
@@ -408,6 +420,7 @@ impl VifSink {
         let tap = held(&self.tap).take();
         let tap = tap.ok_or_else(|| PyValueError::new_err("the interface is closed, or another line has it"))?;
         let (name, handle) = (format!("vif:{}", self.name), self.handle.clone());
-        Ok(Sink::Vif { name, tap: Some(Box::new(tap)), handle, shared: Arc::clone(shared) })
+        let (tap, shared) = (Some(Box::new(tap)), Arc::clone(shared));
+        Ok(Sink::Vif { name, tap, handle, shared, life: Life::default() })
     }
 }
