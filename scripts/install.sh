@@ -55,11 +55,12 @@ program() {
 }
 program lippycat lippycatd.cli main
 program lippycatd lippycatd.daemon main
+program lippycat-relay lippycatd.relay main
 program lippycat-helper lippycat_helper.__main__ main
 program lippycat-reader lippycat_helper.reader main
 program lippycat-egress lippycat_helper.egress main
 mkdir -p "$destination/usr/bin"
-for name in lippycat lippycatd; do ln -sfn "../lib/lippycat/bin/$name" "$destination/usr/bin/$name"; done
+for name in lippycat lippycatd lippycat-relay; do ln -sfn "../lib/lippycat/bin/$name" "$destination/usr/bin/$name"; done
 ln -sfn lippycat "$destination/usr/bin/lc"
 [ -n "${NO_COMPILE:-}" ] || "$environment/bin/python" -m compileall -q -j 0 -s "$destination" "$environment/lib"
 
@@ -70,6 +71,7 @@ put 644 systemd/lippycat.udev /usr/lib/udev/rules.d/70-lippycat.rules
 put 644 systemd/90-lippycat.preset /usr/lib/systemd/system-preset/90-lippycat.preset
 keep 644 helper/helper.toml.example /etc/lippycat/helper.toml
 keep 644 systemd/lippycatd.yaml /etc/lippycat/lippycatd.yaml
+keep 644 systemd/relay.yaml /etc/lippycat/relay.yaml
 
 rm -rf build/pages
 "$PWD/.venv/bin/python" scripts/make_pages.py build/pages

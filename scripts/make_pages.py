@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import typer.main
 
 from lippycat_helper.__main__ import _options as helper_parser
-from lippycatd import daemon
+from lippycatd import daemon, relay
 from lippycatd.cli import app
 from lippycatd.cli.options import default_text
 from lippycatd.config import SECTIONS, SETTINGS
@@ -34,13 +34,19 @@ the daemon's configuration
 what the helper permits
 .TP
 .I /run/lippycat/
-the sockets of helper, readers and daemon
+the sockets of helper, readers, relay and daemon
 """
 _EXIT = """.SH EXIT STATUS
 0: done, also when a signal ended it. 1: it ran, but something was damaged, lost or left out. 2: wrong usage or
 configuration. 3: not possible here.
 """
-_SEE = ".SH SEE ALSO\n.BR lippycat (1),\n.BR lippycatd (8),\n.BR lippycat-helper (8),\n.BR lippycatd.yaml (5)\n"
+_SEE = """.SH SEE ALSO
+.BR lippycat (1),
+.BR lippycatd (8),
+.BR lippycat-helper (8),
+.BR lippycat-relay (8),
+.BR lippycatd.yaml (5)
+"""
 
 
 @dataclass(frozen=True)
@@ -242,6 +248,8 @@ def pages() -> dict[str, str]:
     root = tree()
     made = {f"{'-'.join(command.words)}.1": command_page(command) for command in root.walk()}
     made["lippycatd.8"] = parser_page(daemon._parser(), "lippycatd", "")  # noqa: SLF001  the program's own parser
+    of_the_relay = f"Its configuration is /etc/lippycat/relay.yaml; the keys stand in {escape('lippycatd.yaml')}(5).\n"
+    made["lippycat-relay.8"] = parser_page(relay.parser(), relay.NAME, of_the_relay)
     more = (
         "It is run by systemd in two roles, or executed by lippycat as root.\n"
         "Readers without root connect to /run/lippycat/reader-NAMESPACE.sock, where lippycat-reader streams pcapng.\n"

@@ -153,4 +153,4 @@ step_system
 step_venv
 step_helper
 step_build
-say "ready: $(cd .venv/bin && ls -d lippycat lc lippycatd lippycat-helper | tr '\n' ' ')in .venv/bin"
+say "ready: $(cd .venv/bin && ls -d lippycat lc lippycatd lippycat-helper lippycat-relay | tr '\n' ' ')in .venv/bin"

@@ -7,7 +7,8 @@ import sys
 from prometheus_client.core import CounterMetricFamily
 
 from lippycatd.observe import kpi, metrics
-from lippycatd.observe.family import PREFIX
+from lippycatd.observe.family import PREFIX, Family
+from lippycatd.relay import shown
 
 _HEAD = """# Metrics reference
 
@@ -18,23 +19,34 @@ prints a page as a table.
 | name | kind | labels | |
 |---|---|---|---|
 """
+_RELAY = """
+## lippycat-relay
+
+On its own page ([../relay.md](../relay.md)), beside `process_*` and `lippycat_build_info`:
+
+| name | kind | labels | |
+|---|---|---|---|
+"""
 
 
 def page() -> str:
     """The whole page, in Markdown."""
-    rows = []
-    for family in metrics.FAMILIES:
-        counter = family.kind is CounterMetricFamily
-        name = PREFIX + family.name + ("_total" if counter else "")
-        labels = " ".join(f"`{label}`" for label in family.labels)
-        rows.append(f"| `{name}` | {'counter' if counter else 'gauge'} | {labels} | {family.help} |")
+    rows: list[str] = []
+    rows += [_row(family) for family in metrics.FAMILIES]
     for histogram in kpi.HISTOGRAMS:
         labels = " ".join(f"`{label}`" for label in histogram.labels)
         rows.append(f"| `{PREFIX}{histogram.name}` | histogram | {labels} | {histogram.help} |")
     name, text = metrics.LATENCY
     rows.append(f"| `{PREFIX}{name}` | histogram | `vif` | {text} |")
     rows.append(f"| `{PREFIX}build_info` | info | `version` | This program |")
-    return _HEAD + "\n".join(rows) + "\n" + _ratios()
+    return _HEAD + "\n".join(rows) + "\n" + _ratios() + _RELAY + "\n".join(_row(each) for each in shown.FAMILIES) + "\n"
+
+
+def _row(family: Family) -> str:
+    counter = family.kind is CounterMetricFamily
+    name = PREFIX + family.name + family.suffix
+    labels = " ".join(f"`{label}`" for label in family.labels)
+    return f"| `{name}` | {'counter' if counter else 'gauge'} | {labels} | {family.help} |"
 
 
 def _ratios() -> str:

@@ -21,7 +21,8 @@ INCOMPLETE = 1
 def command(
     pid: Annotated[int | None, typer.Option("--pid", help="look at this running process", metavar="PID", min=1)] = None,
     role: Annotated[
-        Literal["capture", "daemon"], typer.Option("--role", help="what to lock in", metavar="capture|daemon")
+        Literal["capture", "daemon", "relay"],
+        typer.Option("--role", help="what to lock in", metavar="capture|daemon|relay"),
     ] = "capture",
     user: Annotated[str, typer.Option("--user", help="the unprivileged user", metavar="USER")] = "",
     style: Annotated[

@@ -18,6 +18,7 @@ from lippycatd.config.sections import (
     Logging,
     Metrics,
     Output,
+    Relay,
     Run,
     Security,
     VirtualInterface,
@@ -73,6 +74,7 @@ class Config:
     metrics: Metrics
     security: Security
     daemon: Daemon
+    relay: Relay
     run: Run
     origins: Mapping[str, Origin]
 

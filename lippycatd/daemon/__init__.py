@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import gc
 import os
 import sys
-from typing import TYPE_CHECKING, Never
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
 
@@ -21,18 +21,9 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Runs the daemon and gives its exit status; whatever goes wrong is one line on standard error."""
-    from lippycatd.errors import LippycatError  # noqa: PLC0415  so that importing the package costs nothing
+    from lippycatd.observe import program  # noqa: PLC0415  so that importing the package costs nothing
 
-    try:
-        return _run(_parser().parse_args(arguments))
-    except LippycatError as error:
-        _complain(str(error))
-        return error.exit_code
-    except KeyboardInterrupt:
-        return 0  # before it ran
-    except Exception as error:  # noqa: BLE001  the last resort: a user never sees a traceback
-        _complain(f"internal error: {type(error).__name__}: {' '.join(str(error).split())}; please report it")
-        return 1
+    return program.guarded("lippycatd", lambda: _run(_parser().parse_args(arguments)))
 
 
 def _run(given: argparse.Namespace) -> int:
@@ -52,27 +43,13 @@ def _run(given: argparse.Namespace) -> int:
     return start.run(settings.wanted(given.config, watch=given.watch_config))
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says mistakes as everything else does: one line."""
-
-    def error(self, message: str) -> Never:
-        from lippycatd.errors import UsageError  # noqa: PLC0415
-
-        raise UsageError(message)
-
-
 def _parser() -> argparse.ArgumentParser:
     from lippycatd.daemon.settings import DEFAULT_PATH  # noqa: PLC0415
+    from lippycatd.observe import program  # noqa: PLC0415
 
-    parser = _Parser(prog="lippycatd", description="Follow SIP calls and their media, for as long as it runs.")
+    parser = program.Parser(prog="lippycatd", description="Follow SIP calls and their media, for as long as it runs.")
     parser.add_argument("--config", metavar="FILE", default=DEFAULT_PATH, help=f"default: {DEFAULT_PATH}")
     parser.add_argument("--watch-config", action="store_true", help="reload when the file changes")
     parser.add_argument("--check-config", action="store_true", help="say every mistake of the file, and end")
     parser.add_argument("--version", action="store_true", help="print the version and end")
     return parser
-
-
-def _complain(line: str) -> None:
-    """One line on standard error, whatever the text holds."""
-    text = line.encode("utf-8", "backslashreplace").decode().replace("\n", " ")
-    sys.stderr.write(f"lippycatd: {text}\n")

@@ -1,4 +1,4 @@
-"""Sockets to listen on: those that systemd passes by name, and the control socket."""
+"""The control socket: made here where systemd passes none."""
 
 from __future__ import annotations
 
@@ -14,31 +14,9 @@ from lippycatd.errors import NotPossible
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-METRICS, CONTROL = "metrics", "control"
+CONTROL = "control"
 GROUP = "lippycat"
-_FIRST = 3  # sd_listen_fds(3)
 _BACKLOG = 16
-
-
-def inherited() -> dict[str, socket.socket]:
-    """The sockets of LISTEN_FDS by the names of LISTEN_FDNAMES. Raises NotPossible for one that has no use here."""
-    count = os.environ.pop("LISTEN_FDS", "0")
-    mine = os.environ.pop("LISTEN_PID", "") == str(os.getpid())
-    names = os.environ.pop("LISTEN_FDNAMES", "").split(":")
-    if not mine or not count.isdigit():
-        return {}
-    found: dict[str, socket.socket] = {}
-    for number in range(int(count)):
-        name = names[number] if number < len(names) else ""
-        listener = socket.socket(fileno=_FIRST + number)
-        listener.set_inheritable(False)
-        if name not in {METRICS, CONTROL} or name in found:
-            raise NotPossible(f"systemd passed a socket {name!r}: FileDescriptorName= must be {METRICS} or {CONTROL}")
-        if listener.type != socket.SOCK_STREAM or (name == CONTROL) != (listener.family == socket.AF_UNIX):
-            kind = "ListenStream= with a path" if name == CONTROL else "ListenStream= with an address and port"
-            raise NotPossible(f"systemd passed a socket {name!r} of another kind: it must be {kind}")
-        found[name] = listener
-    return found
 
 
 def control(path: str, say: Callable[[str], None]) -> socket.socket | None:

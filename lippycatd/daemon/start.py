@@ -13,12 +13,12 @@ from lippycatd import sandbox
 from lippycatd.daemon import listen, settings
 from lippycatd.daemon.control import Desk
 from lippycatd.daemon.keeper import Keepers
-from lippycatd.daemon.notify import Notifier
 from lippycatd.daemon.pipeline import Pipeline
 from lippycatd.daemon.reload import Reloader
 from lippycatd.daemon.service import ASKED, Service
 from lippycatd.errors import ConfigError
-from lippycatd.observe import access, audit, metrics, page
+from lippycatd.observe import access, audit, metrics, page, program
+from lippycatd.observe.notify import Notifier
 from lippycatd.observe.report import Reports
 from lippycatd.sinks import pseudonyms
 from lippycatd.sources import bpf
@@ -112,7 +112,7 @@ class _Around:
 def _open(found: Pipelines, runs_as: Identity) -> _Opened:
     """Inputs, filters, interfaces, outputs, listeners, in this order."""
     plans = settings.plans(found)
-    sockets = listen.inherited()
+    sockets = program.inherited({listen.CONTROL}, {program.METRICS})
     opened = {name: build.open_all(plan, runs_as) for name, plan in plans.items()}
     common = found.common
     file = common.logging.audit_file
@@ -134,17 +134,17 @@ def _wake(wakes: socket.socket) -> None:
 
 
 def _doors(
-    found: Pipelines, sockets: dict[str, socket.socket], told: page.Told, desk: Desk, notes: list[str]
+    found: Pipelines, sockets: dict[str, list[socket.socket]], told: page.Told, desk: Desk, notes: list[str]
 ) -> Iterator[page.Door]:
     """The public listener and the control socket, systemd's where it passes them."""
     section = found.common.metrics
-    listener = sockets.get(listen.METRICS)
+    listener = program.one_stream(sockets, program.METRICS)
     address = section.listen if found.common.given("metrics.listen") else settings.METRICS_LISTEN
     if listener is None and address:
         listener = page.bind(address)
     if listener is not None:
         yield page.Door(listener, access.guarded(page.application(told), section), access.tls(section))
-    control, path = sockets.get(listen.CONTROL), found.common.daemon.control_socket
+    control, path = program.one_stream(sockets, listen.CONTROL), found.common.daemon.control_socket
     if control is None and path:
         control = listen.control(path, notes.append)
     if control is not None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from lippycatd.sandbox.identity import Identity
 
-Role = Literal["capture", "daemon"]
+Role = Literal["capture", "daemon", "relay"]
 
 # What every role reads after the lock; everything else it needs is open by then, or named by the caller.
 _READ = ("/proc/self", "/etc/localtime", "/usr/share/zoneinfo")
@@ -60,11 +60,18 @@ def lacking(facts: dict[str, Any]) -> list[str]:
     return lacks
 
 
-def enter(role: Role, runs_as: Identity, *, read: Iterable[str] = (), write: Iterable[str] = ()) -> Report:
+def enter(
+    role: Role,
+    runs_as: Identity,
+    *,
+    read: Iterable[str] = (),
+    write: Iterable[str] = (),
+    connect: Iterable[int] = (),
+) -> Report:
     """Drops every privilege for good and locks the process in; before any other thread exists.
 
-    `read` are files and directories that stay readable, `write` directories in which files may still be made. Raises
-    NotPossible when the drop does not hold.
+    `read` are files and directories that stay readable, `write` directories in which files may still be made, `connect`
+    TCP ports that may be connected to. Raises NotPossible when the drop does not hold.
     """
     from lippycatd import _dataplane  # noqa: PLC0415  loaded before the lock, not at import
 
@@ -74,7 +81,7 @@ def enter(role: Role, runs_as: Identity, *, read: Iterable[str] = (), write: Ite
         groups = [] if runs_as.drop else os.getgroups()
         _dataplane.drop_privileges(runs_as.uid, runs_as.gid, groups)
         readable = [path for path in (*_READ, *sorted(set(read))) if os.path.exists(path)]  # noqa: PTH110
-        _dataplane.lock(role, read=readable, write=sorted(set(write)))
+        _dataplane.lock(role, read=readable, write=sorted(set(write)), connect=sorted(set(connect)))
     except (OSError, RuntimeError, ValueError) as error:
         raise NotPossible(f"cannot drop privileges to {runs_as.name}: {error}") from None
     report = Report(_dataplane.sandbox_status())

@@ -111,7 +111,7 @@ def test_one_line_names_what_a_kernel_lacks(change, word):
 
 
 def test_debug_sandbox_locks_itself_in_and_tells(lippycat):
-    for role in ("capture", "daemon"):
+    for role in ("capture", "daemon", "relay"):
         done = lippycat("debug", "sandbox", "--role", role, "--format", "json")
         facts = json.loads(done.stdout)
         assert done.returncode == int(bool(facts["lacks"]))

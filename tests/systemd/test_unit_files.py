@@ -14,6 +14,7 @@ UNITS = ROOT / "systemd"
 # The exposure level of systemd-analyze security, times ten.
 THRESHOLDS = {
     "lippycatd.service": 10,
+    "lippycat-relay.service": 14,
     "lippycat-helper-tap@.service": 20,
     "lippycat-helper-capture.service": 20,
     "lippycat-reader@.service": 20,
@@ -49,7 +50,14 @@ def test_man_pages_have_no_warnings(pages):
     if shutil.which("man") is None:
         pytest.skip("needs man (apt-get install man-db)")
     made = {path.name for path in pages.glob("*.[158]")}
-    assert {"lippycat.1", "lippycat-sniff.1", "lippycat-doctor.1", "lippycatd.8", "lippycatd.yaml.5"} <= made
+    assert {
+        "lippycat.1",
+        "lippycat-sniff.1",
+        "lippycat-doctor.1",
+        "lippycatd.8",
+        "lippycat-relay.8",
+        "lippycatd.yaml.5",
+    } <= made
     for page in sorted(pages.glob("*.[158]")):
         if page.read_text().startswith(".so "):
             continue
@@ -66,7 +74,7 @@ def test_man_pages_have_no_warnings(pages):
     [
         ("lippycat ", {"sniff", "doctor", "debug"}),
         ("lippycat debug ", {"metrics", "sandbox"}),
-        ("lippycat debug sandbox --role ", {"capture", "daemon"}),
+        ("lippycat debug sandbox --role ", {"capture", "daemon", "relay"}),
         ("lippycat sniff voip --virt", {"--virtual-interface"}),
         ("lippycat sniff --vif-type ", {"tap", "tun"}),
     ],

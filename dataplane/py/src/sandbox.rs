@@ -46,17 +46,25 @@ pub fn drop_privileges(uid: u32, gid: u32, groups: Vec<u32>) -> PyResult<()> {
     sandbox::drop_privileges(uid, gid, &groups).map(drop).map_err(fault)
 }
 
-/// Puts everything but these files and directories out of reach, TCP, and all system calls that the role ("capture"
-/// or "daemon") does not need; gives what is in force. Raises ValueError for another role.
+/// Puts everything but these files and directories out of reach, all TCP but to the ports of `connect`, and all system
+/// calls that the role ("capture", "daemon" or "relay") does not need; gives what is in force. Raises ValueError for
+/// another role.
 #[pyfunction]
-#[pyo3(signature = (role, *, read, write))]
-pub fn lock<'py>(py: Python<'py>, role: &str, read: Vec<PathBuf>, write: Vec<PathBuf>) -> PyResult<Bound<'py, PyDict>> {
+#[pyo3(signature = (role, *, read, write, connect=vec![]))]
+pub fn lock<'py>(
+    py: Python<'py>,
+    role: &str,
+    read: Vec<PathBuf>,
+    write: Vec<PathBuf>,
+    connect: Vec<u16>,
+) -> PyResult<Bound<'py, PyDict>> {
     let role = match role {
         "capture" => Role::Capture,
         "daemon" => Role::Daemon,
-        _ => return Err(PyValueError::new_err(format!("role: {role} is neither capture nor daemon"))),
+        "relay" => Role::Relay,
+        _ => return Err(PyValueError::new_err(format!("role: {role} is none of capture, daemon, relay"))),
     };
-    dict(py, &sandbox::lock(role, &Rules { read, write }).map_err(fault)?)
+    dict(py, &sandbox::lock(role, &Rules { read, write, connect }).map_err(fault)?)
 }
 
 /// What the kernel says is in force.

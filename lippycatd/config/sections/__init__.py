@@ -3,6 +3,7 @@
 from lippycatd.config.section import Section
 from lippycatd.config.sections.capture import Capture
 from lippycatd.config.sections.output import Output
+from lippycatd.config.sections.relay import Relay
 from lippycatd.config.sections.run import Run
 from lippycatd.config.sections.service import Daemon, Logging, Metrics, Security
 from lippycatd.config.sections.virtual_interface import VirtualInterface
@@ -15,10 +16,22 @@ __all__ = [
     "Logging",
     "Metrics",
     "Output",
+    "Relay",
     "Run",
     "Security",
     "VirtualInterface",
     "Voip",
 ]
 
-SECTIONS: tuple[type[Section], ...] = (Capture, Voip, VirtualInterface, Output, Logging, Metrics, Security, Daemon, Run)
+SECTIONS: tuple[type[Section], ...] = (
+    Capture,
+    Voip,
+    VirtualInterface,
+    Output,
+    Logging,
+    Metrics,
+    Security,
+    Daemon,
+    Relay,
+    Run,
+)

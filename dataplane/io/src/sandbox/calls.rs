@@ -39,10 +39,15 @@ pub(super) fn allowed(role: Role, own: u64) -> Vec<Way> {
     ways.extend(options(libc::SYS_getsockopt, GET_OPTIONS));
     ways.extend(options(libc::SYS_setsockopt, SET_OPTIONS));
     ways.push((libc::SYS_socketpair, vec![Must::Be(0, libc::AF_UNIX as u64)]));
-    if role == Role::Daemon {
+    if role == Role::Daemon || role == Role::Relay {
         // The helper, the relay and systemd are reached anew when they have been away.
         ways.push((libc::SYS_socket, vec![Must::Be(0, libc::AF_UNIX as u64)]));
         ways.push((libc::SYS_connect, Vec::new()));
+    }
+    if role == Role::Relay {
+        ways.extend([libc::AF_INET, libc::AF_INET6].map(|f| (libc::SYS_socket, vec![Must::Be(0, f as u64)])));
+        ways.push((libc::SYS_sendmmsg, Vec::new())); // the C library asks name servers with it
+        ways.extend(options(libc::SYS_setsockopt, NETWORK_OPTIONS));
     }
     // The pages' server listens once more on the sockets that were bound before the lock; none can be bound after it.
     ways.push((libc::SYS_listen, Vec::new()));
@@ -289,4 +294,12 @@ const SET_OPTIONS: &[(i32, i32)] = &[
     (libc::SOL_SOCKET, libc::SO_REUSEADDR),
     (libc::SOL_SOCKET, libc::SO_KEEPALIVE),
     (libc::IPPROTO_TCP, libc::TCP_NODELAY),
+];
+
+/// What a client on the network sets; the errors are for the C library's questions to name servers.
+const NETWORK_OPTIONS: &[(i32, i32)] = &[
+    (libc::SOL_SOCKET, libc::SO_SNDBUF),
+    (libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT),
+    (libc::IPPROTO_IP, libc::IP_RECVERR),
+    (libc::IPPROTO_IPV6, libc::IPV6_RECVERR),
 ];

@@ -1,11 +1,11 @@
-//! Landlock: which files stay reachable. No program can be executed, no TCP port bound or connected to, no abstract
-//! Unix socket of another process reached, and no other process signalled, where the kernel knows how (ABI 4 and 6).
+//! Landlock: which files stay reachable. No program can be executed, no TCP port bound or (but those that are
+//! named) connected to, no abstract Unix socket of another process reached, and no other process signalled, where the kernel knows how (ABI 4 and 6).
 
 use std::path::PathBuf;
 use std::sync::Mutex;
 
 use landlock::{
-    Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
+    Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, NetPort, PathBeneath, PathFd, Ruleset, RulesetAttr,
     RulesetCreated, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope, ABI,
 };
 
@@ -64,6 +64,9 @@ fn restrict(rules: &Rules, missing: &mut Vec<PathBuf>) -> Result<Enforcement, Ru
         for path in paths {
             ruleset = allow(ruleset, path, access, missing)?;
         }
+    }
+    for &port in &rules.connect {
+        ruleset = ruleset.add_rule(NetPort::new(port, AccessNet::ConnectTcp))?;
     }
     Ok(match ruleset.restrict_self()?.ruleset {
         RulesetStatus::FullyEnforced => Enforcement::Full,

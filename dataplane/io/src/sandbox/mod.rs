@@ -36,15 +36,19 @@ pub enum Role {
     Capture,
     /// The service: it also connects to Unix sockets, and makes none of another kind.
     Daemon,
+    /// The relay: it also connects to the network, by TCP to the ports of [`Rules::connect`] only.
+    Relay,
 }
 
-/// Files that stay reachable after [`lock`]; everything else is out of reach, as are execution and TCP.
+/// Files that stay reachable after [`lock`]; everything else is out of reach, as are execution and all other TCP.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
     /// Files to read, and directories to list and read files in.
     pub read: Vec<PathBuf>,
     /// Files to read and write, and directories to create, read and write files in.
     pub write: Vec<PathBuf>,
+    /// TCP ports that may be connected to.
+    pub connect: Vec<u16>,
 }
 
 /// How much of what was asked for Landlock enforces.

@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn no_call_is_listed_both_with_and_without_conditions() {
-        for role in [Role::Capture, Role::Daemon] {
+        for role in [Role::Capture, Role::Daemon, Role::Relay] {
             let ways = allowed(role, 1);
             let free: Vec<_> = ways.iter().filter(|way| way.1.is_empty()).map(|way| way.0).collect();
             assert!(ways.iter().all(|way| way.1.is_empty() || !free.contains(&way.0)));
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_filter_fits_the_kernel_limit() {
-        for role in [Role::Capture, Role::Daemon] {
+        for role in [Role::Capture, Role::Daemon, Role::Relay] {
             for program in programs(role, 1).unwrap() {
                 assert!(program.len() < 4096, "{}", program.len());
             }

@@ -1,0 +1,128 @@
+"""The relay's main loop: it takes what pipelines hand over, and tells systemd how it goes."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import selectors
+import time
+from typing import TYPE_CHECKING, Any
+
+from lippycatd.model.handover import Wants
+from lippycatd.observe.health import Health
+from lippycatd.relay.hub import Client, Hub
+
+if TYPE_CHECKING:
+    import socket
+
+    from lippycatd.config import Config
+    from lippycatd.model.handover import Captured
+    from lippycatd.observe.notify import Notifier
+    from lippycatd.observe.page import Server
+    from lippycatd.observe.report import Reports
+    from lippycatd.topology.signals import Stop
+
+_NAP = 0.5  # seconds
+_SECOND = 10**9  # ns
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Parts:
+    """What the running relay consists of."""
+
+    config: Config
+    reports: Reports
+    notifier: Notifier
+    stop: Stop
+    server: Server
+    listener: socket.socket
+    wakes: socket.socket
+
+
+class Service:
+    """Runs until SIGTERM comes."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts, self._log = parts, parts.reports.logger
+        self._hub = Hub(parts.listener, self._has, self._take, list, self._log)
+        self._starting = True
+        self._look = 0
+
+    @property
+    def _has(self) -> Wants:
+        """What there is to connect for."""
+        return Wants(0)
+
+    def _take(self, found: Captured) -> None:
+        """Passes on what a pipeline has handed over."""
+
+    # What the pages show. Called from the server's thread: they only read.
+
+    def stats(self) -> dict[str, Any]:
+        """One snapshot."""
+        health = self.health()
+        return {
+            "clients": len(self._hub.clients),
+            "received": self._hub.received,
+            "refused": dict(self._hub.refused),
+            "ready": int(health.ready),
+            "degraded": int(bool(health.degraded)),
+        }
+
+    def health(self) -> Health:
+        """How it is now."""
+        return Health(lacks=("starting",) if self._starting else ())
+
+    # The loop.
+
+    def run(self) -> int:
+        """Until the end; gives the exit status."""
+        parts, hub = self._parts, self._hub
+        parts.stop.running()
+        parts.server.start()
+        self._starting = False
+        parts.notifier.send(READY=1, STATUS=self._line())
+        with selectors.DefaultSelector() as waiting:
+            waiting.register(parts.wakes, selectors.EVENT_READ)
+            waiting.register(hub.listener, selectors.EVENT_READ)
+            while not parts.stop.wanted:
+                self._turn(waiting)
+        parts.notifier.send(STOPPING=1, STATUS="ending")
+        hub.close()
+        self._log.info("totals", received=hub.received, refused=sum(hub.refused.values()))
+        parts.server.stop()
+        return 0
+
+    def _turn(self, waiting: selectors.BaseSelector) -> None:
+        for key, _ in waiting.select(_NAP):
+            if key.fileobj is self._parts.wakes:
+                with contextlib.suppress(BlockingIOError):
+                    self._parts.wakes.recv(64)
+            elif isinstance(key.data, Client):
+                self._read(waiting, key.data)
+            else:
+                self._admit(waiting)
+        now = time.monotonic_ns()
+        if now >= self._look:
+            self._look = now + _SECOND
+            self._parts.notifier.send(WATCHDOG=1, STATUS=self._line())
+            for client in list(self._hub.clients.values()):
+                self._hub.flush(client)
+
+    def _admit(self, waiting: selectors.BaseSelector) -> None:
+        client = self._hub.accept()
+        if client is not None:
+            waiting.register(client.sock, selectors.EVENT_READ, client)
+
+    def _read(self, waiting: selectors.BaseSelector, client: Client) -> None:
+        sock, fd = client.sock, client.sock.fileno()
+        if not self._hub.read(client):
+            del sock
+            waiting.unregister(fd)
+
+    def _line(self) -> str:
+        """One line for systemctl status."""
+        health = self.health()
+        reasons = "; ".join([*health.lacks, *health.degraded])
+        figures = f"{len(self._hub.clients)} pipelines, {self._hub.received} messages"
+        return f"{health.word}: {figures}" + (f" ({reasons})" if reasons else "")

@@ -1,0 +1,59 @@
+"""The relay's configuration file: the same schema as lippycatd's, of which it has some sections."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from lippycatd import config
+from lippycatd.config import pipelines
+from lippycatd.errors import ConfigError, LippycatError, UsageError
+from lippycatd.sandbox import identity
+from lippycatd.topology import settings
+
+if TYPE_CHECKING:
+    from lippycatd.config import Config, Pipelines
+
+DEFAULT_PATH = "/etc/lippycat/relay.yaml"
+METRICS_LISTEN = "127.0.0.1:10470"
+SECTIONS = frozenset({"relay", "logging", "metrics", "security"})
+_OF_LIPPYCATD = frozenset({"logging.audit_file"})
+
+
+def load(path: str, runs_as: identity.Identity) -> Config:
+    """The configuration. Raises a LippycatError with one line."""
+    text = settings.read(path, runs_as, must=True) or ""
+    return _of_the_relay(pipelines.read(text, path, config.from_environment(os.environ)), path)
+
+
+def _of_the_relay(found: Pipelines, path: str) -> Config:
+    if found.named:
+        raise ConfigError(f"{path}: pipelines are lippycatd's; write them into its file")
+    for key, origin in found.common.origins.items():
+        if origin.kind in {"file", "environment"} and (key.partition(".")[0] not in SECTIONS or key in _OF_LIPPYCATD):
+            raise ConfigError(f"{origin}: {key} is lippycatd's; write it into its file, or remove it")
+    return found.common
+
+
+def who(path: str) -> tuple[Config, identity.Identity]:
+    """The configuration, and whom to run as: the file says so, or the environment."""
+    early = config.from_environment(os.environ).get("security.user")
+    runs_as = identity.choose(str(early[0]) if early else "")
+    found = load(path, runs_as)
+    return found, identity.choose(found.security.user) if found.security.user else runs_as
+
+
+def check(path: str) -> list[str]:
+    """Every mistake of a file, one line each; none for a file that the relay would start with."""
+    lines: list[str] = []
+
+    def complain(error: UsageError) -> None:
+        lines.append(str(error))
+
+    try:
+        text = settings.read(path, identity.current(), must=True) or ""
+        found = pipelines.read(text, path, config.from_environment(os.environ), complain=complain)
+        _of_the_relay(found, path)
+    except LippycatError as error:
+        lines.append(str(error))
+    return list(dict.fromkeys(lines))

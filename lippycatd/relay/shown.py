@@ -1,0 +1,64 @@
+"""The metrics of the relay, with the names of docs/reference/metrics.md."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.registry import Collector, CollectorRegistry
+
+from lippycatd.observe.family import PREFIX, Family, Rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from prometheus_client.metrics_core import Metric
+
+NOTHING: dict[str, Any] = {"clients": 0, "received": 0, "refused": {}, "ready": 0, "degraded": 0}
+_COUNTER, _GAUGE = CounterMetricFamily, GaugeMetricFamily
+
+
+def _one(name: str) -> Rows:
+    return lambda stats: [((), float(stats[name]))]
+
+
+def _named(part: str) -> Rows:
+    return lambda stats: (((name,), float(value)) for name, value in stats[part].items())
+
+
+FAMILIES: tuple[Family, ...] = (
+    Family(_GAUGE, "relay_clients", "Pipelines that are connected", (), _one("clients")),
+    Family(_COUNTER, "relay_received_messages", "Messages that pipelines handed over", (), _one("received")),
+    Family(_COUNTER, "relay_refused_connections", "Connections that were ended", ("reason",), _named("refused")),
+    Family(_GAUGE, "ready", "Whether it does its work", (), _one("ready")),
+    Family(_GAUGE, "degraded", "Whether it goes on without something", (), _one("degraded")),
+)
+
+
+class _Counters(Collector):
+    """Asks for one snapshot each time the page is read."""
+
+    def __init__(self, stats: Callable[[], dict[str, Any]], version: str) -> None:
+        self._stats, self._version = stats, version
+
+    def describe(self) -> Iterable[Metric]:
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        stats = self._stats()
+        for family in FAMILIES:
+            metric = family.kind(PREFIX + family.name, family.help, labels=family.labels)
+            for labels, value in family.rows(stats):
+                metric.add_metric(labels, value)
+            yield metric
+        yield InfoMetricFamily(PREFIX + "build", "This program", {"version": self._version})
+
+
+def registry(stats: Callable[[], dict[str, Any]], version: str) -> CollectorRegistry:
+    """A registry with the counters of the relay and those of the process."""
+    from prometheus_client import ProcessCollector  # noqa: PLC0415  reads /proc as it is made
+
+    found = CollectorRegistry()
+    found.register(_Counters(stats, version))
+    ProcessCollector(registry=found)
+    return found
