@@ -4,84 +4,27 @@ sniff voip -i` tells of them is what was done to them."""
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from sipp_kit import SCENARIO, Hosts
 
-from demo.live import end, wait_for
+from demo.live import wait_for
 from tests.e2e.conftest import LIPPYCAT
 
 CALLS, PACKETS = 2, 200  # one call after the other, on the same ports
 CALLER, CALLEE = "10.9.0.1", "10.9.0.2"
-SCENARIO = """<?xml version="1.0" encoding="ISO-8859-1" ?>
-<scenario name="caller">
-<send retrans="500"><![CDATA[
-INVITE sip:callee@[remote_ip]:[remote_port] SIP/2.0
-Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
-From: <sip:caller@[local_ip]:[local_port]>;tag=[pid]t[call_number]
-To: <sip:callee@[remote_ip]:[remote_port]>
-Call-ID: [call_id]
-CSeq: 1 INVITE
-Contact: sip:caller@[local_ip]:[local_port]
-Max-Forwards: 70
-Content-Type: application/sdp
-Content-Length: [len]
-
-v=0
-o=caller 1 1 IN IP4 [local_ip]
-s=-
-c=IN IP4 [media_ip]
-t=0 0
-m=audio [rtpstream_audio_port] RTP/AVP 8
-a=rtpmap:8 PCMA/8000
-]]></send>
-<recv response="100" optional="true"/>
-<recv response="180" optional="true"/>
-<recv response="200"/>
-<send><![CDATA[
-ACK sip:callee@[remote_ip]:[remote_port] SIP/2.0
-Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
-From: <sip:caller@[local_ip]:[local_port]>;tag=[pid]t[call_number]
-To: <sip:callee@[remote_ip]:[remote_port]>[peer_tag_param]
-Call-ID: [call_id]
-CSeq: 1 ACK
-Max-Forwards: 70
-Content-Length: 0
-
-]]></send>
-<nop><action><exec rtp_stream="SOUND,1,8,PCMA/8000"/></action></nop>
-<pause milliseconds="DURATION"/>
-<send retrans="500"><![CDATA[
-BYE sip:callee@[remote_ip]:[remote_port] SIP/2.0
-Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
-From: <sip:caller@[local_ip]:[local_port]>;tag=[pid]t[call_number]
-To: <sip:callee@[remote_ip]:[remote_port]>[peer_tag_param]
-Call-ID: [call_id]
-CSeq: 2 BYE
-Max-Forwards: 70
-Content-Length: 0
-
-]]></send>
-<recv response="200"/>
-</scenario>
-"""
 
 
-class Path3:
+class Path3(Hosts):
     """Caller, forwarder and callee, each in a namespace of its own."""
 
     def __init__(self, scratch):
-        self.scratch = scratch
-        self.names = {role: f"lc-{role}{os.getpid()}" for role in ("caller", "between", "callee")}
-        self.begun = []
-        for name in self.names.values():
-            self.run("ip", "netns", "add", name)
+        super().__init__(scratch, "caller", "between", "callee")
         for role, device, address in (("caller", "va", CALLER), ("callee", "vb", CALLEE)):
             peer = f"f{device[1]}"
             self.ip("between", "link", "add", peer, "type", "veth", "peer", "name", device, "netns", self.names[role])
@@ -89,29 +32,6 @@ class Path3:
             self.ip(role, "address", "add", f"{address}/24", "dev", device)
             self.ip(role, "link", "set", device, "up")
             self.ip(role, "link", "set", "lo", "up")
-
-    @staticmethod
-    def run(*command):
-        return subprocess.run([str(part) for part in command], check=True, capture_output=True, text=True).stdout
-
-    def ip(self, role, *arguments):
-        self.run("ip", "-n", self.names[role], *arguments)
-
-    def start(self, role, *command, name):
-        out, err = self.scratch / f"{name}.out", self.scratch / f"{name}.err"
-        entered = ["nsenter", f"--net=/run/netns/{self.names[role]}", *map(str, command)]
-        with out.open("w") as stdout, err.open("w") as stderr:
-            process = subprocess.Popen(
-                entered, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, cwd=self.scratch
-            )
-        self.begun.append(process)
-        return process, out, err
-
-    def close(self):
-        for process in self.begun:
-            end(process)
-        for name in self.names.values():
-            self.run("ip", "netns", "delete", name)
 
 
 @pytest.fixture
