@@ -10,6 +10,7 @@ _FILE_LIMIT = 255
 _PORT_LIMIT = 65535
 _MOST_TRUNKS = 64  # trunks.rs, MAX_TRUNKS
 _TRUNK_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_HOST = re.compile(r"[A-Za-z0-9._:%-]{1,253}", re.ASCII)
 _HOST_NAME = re.compile(r"[A-Za-z0-9.-]{1,253}")
 _BLOCK_MIN, _BLOCK_MAX = 4096, 16 << 20
 
@@ -61,6 +62,32 @@ def split_listen(value: str) -> tuple[str, int]:
         msg = f"{value!r} holds a bare IPv6 address; write it in brackets, [::1]:10469"
         raise ValueError(msg)
     return host, int(port)
+
+
+_SERVER_KINDS = ("udp", "tcp", "tls")
+
+
+def servers(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Each one KIND://HOST:PORT. Raises ValueError for what is none."""
+    for value in values:
+        split_server(value)
+    if len(set(values)) < len(values):
+        msg = "names a server twice"
+        raise ValueError(msg)
+    return values
+
+
+def split_server(value: str) -> tuple[str, str, int]:
+    """Kind, host and port of KIND://HOST:PORT."""
+    kind, slashes, place = value.partition("://")
+    try:
+        host, port = split_listen(place)
+    except ValueError:
+        host, port = "", 0
+    if kind not in _SERVER_KINDS or not slashes or not port or not _HOST.fullmatch(host):
+        msg = f"{value!r} is not {'|'.join(_SERVER_KINDS)}://HOST:PORT, such as udp://homer.example.net:9060"
+        raise ValueError(msg)
+    return kind, host, port
 
 
 def no_nul(value: str) -> str:

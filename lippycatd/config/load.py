@@ -15,6 +15,7 @@ from lippycatd.config.sections import (
     SECTIONS,
     Capture,
     Daemon,
+    Hep,
     Logging,
     Metrics,
     Output,
@@ -74,6 +75,7 @@ class Config:
     metrics: Metrics
     security: Security
     daemon: Daemon
+    hep: Hep
     relay: Relay
     run: Run
     origins: Mapping[str, Origin]

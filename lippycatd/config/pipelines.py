@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from lippycatd.config import load
-from lippycatd.config.sections import SECTIONS, Capture, Output, Run, VirtualInterface, Voip
+from lippycatd.config.sections import SECTIONS, Capture, Hep, Output, Run, VirtualInterface, Voip
 from lippycatd.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 DEFAULT_NAME = "main"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}", re.ASCII)
-_OF_A_PIPELINE = (Capture, Voip, VirtualInterface, Output)
+_OF_A_PIPELINE = (Capture, Voip, VirtualInterface, Output, Hep)
 _SHARED = tuple(section.section for section in SECTIONS if section not in {*_OF_A_PIPELINE, Run})
 
 

@@ -56,7 +56,7 @@ class Pipeline:
         self._opened, self._runs_as, self._log = opened, runs_as, log
         self._line: _dataplane.Line = build.line(opened, metrics=True)
         self.stats = build.stats(opened, self._line)
-        outlet = Outlet(None, opened.records, opened.pseudonyms)
+        outlet = Outlet(None, opened.records, opened.pseudonyms, opened.hep)
         self._runner = Runner(self._line, Stop(), log, Bars(sys.stderr, wanted=False), outlet, self.stats)
         self.wire = WireKeeper(opened.wire, self._line, log) if opened.wire is not None else None
         self.keeper: Keeper | None = None
@@ -101,7 +101,8 @@ class Pipeline:
 
     def degraded(self) -> list[str]:
         """What it goes on without."""
-        troubles = [each.trouble for each in (self.keeper, self.wire) if each is not None and each.trouble]
+        parts = (self.keeper, self.wire, self._opened.hep)
+        troubles = [each.trouble for each in parts if each is not None and each.trouble]
         return [*troubles, *(self.wire.deaf() if self.wire is not None else ()), *stopped(self.stats())]
 
     def drain(self) -> None:
@@ -121,7 +122,7 @@ class Pipeline:
 
     def prepare(self, config: Config, changes: Mapping[str, Change]) -> Prepared:
         """What the changes mean, ready to be taken up. Raises a LippycatError, and nothing has changed."""
-        plan = settings.plan(config)
+        plan = settings.plan(config, self.name)
         build.check_users(plan)
         prepared = Prepared(plan, {})
         if not changes.keys() - set(_NOT_OF_THE_LINE):

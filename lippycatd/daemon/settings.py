@@ -10,6 +10,7 @@ from lippycatd import config
 from lippycatd.config import pipelines
 from lippycatd.errors import ConfigError, LippycatError, UsageError
 from lippycatd.sandbox import identity
+from lippycatd.sinks import hep
 from lippycatd.topology import build, graph, settings
 
 if TYPE_CHECKING:
@@ -51,12 +52,12 @@ def who(what: Wanted) -> identity.Identity:
 
 def plans(found: Pipelines) -> dict[str, graph.Plan]:
     """A plan for each pipeline. Raises UsageError for what makes no sense together."""
-    made = {name: plan(one) for name, one in found.configs.items()}
+    made = {name: plan(one, name) for name, one in found.configs.items()}
     _check_distinct(made)
     return made
 
 
-def plan(one: Config) -> graph.Plan:
+def plan(one: Config, name: str) -> graph.Plan:
     """A pipeline that follows calls, prints nothing, and goes on without its interface until it can be had."""
     if one.given("output.format"):
         raise ConfigError(f"{one.origins['output.format']}: output.format: lippycatd prints no records; remove it")
@@ -66,9 +67,17 @@ def plan(one: Config) -> graph.Plan:
         raise ConfigError(f"{where}: output.write_file: lippycatd writes to files, not to standard output")
     section = one.virtual_interface
     delay = made.startup_delay if section.startup_delay is not None else 0
-    records = made.records if made.record_file is not None else None
-    lasting = not section.required
-    return dataclasses.replace(made, prints=False, records=records, startup_delay=delay, lasting=lasting, appends=True)
+    hands_over = hep.target(one, name)
+    records = made.records if made.record_file is not None else "voip" if hands_over else None
+    return dataclasses.replace(
+        made,
+        prints=False,
+        records=records,
+        startup_delay=delay,
+        lasting=not section.required,
+        appends=True,
+        hep=hands_over,
+    )
 
 
 def _check_distinct(made: dict[str, graph.Plan]) -> None:
@@ -101,8 +110,8 @@ def check(path: str) -> list[str]:
         what = wanted(path, watch=False)
         text = settings.read(what.path, identity.current(), must=True) or ""
         found = pipelines.read(text, path, what.environment, complain=complain)
-        for one in found.configs.values():
-            attempt(lambda one=one: build.check_users(plan(one)))  # type: ignore[misc]
+        for name, one in found.configs.items():
+            attempt(lambda one=one, name=name: build.check_users(plan(one, name)))  # type: ignore[misc]
             attempt(lambda one=one: build.compile_filter(one))  # type: ignore[misc]
         if not lines:
             attempt(lambda: plans(found))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from lippycatd.model.handover import Captured
+    from lippycatd.sandbox.identity import Identity
 
 GROUP = "lippycat"
 MAX_CLIENTS = 32
@@ -28,8 +29,11 @@ _AT_ONCE = 256  # messages of one client until the next one's turn
 _SEND_BUFFER = 1 << 20  # bytes: a list of pods
 
 
-def bind(path: str) -> socket.socket:
-    """The listening socket: 0660, and the group's where that is ours to give. Raises NotPossible with one line."""
+def bind(path: str, runs_as: Identity) -> socket.socket:
+    """The listening socket: 0660, the user's it will run as, and the group's where that is ours to give.
+
+    Raises NotPossible with one line.
+    """
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
         _remove_stale(path)
@@ -45,9 +49,16 @@ def bind(path: str) -> socket.socket:
     except NotPossible:
         listener.close()
         raise
-    with contextlib.suppress(KeyError, OSError):
-        os.chown(path, -1, grp.getgrnam(GROUP).gr_gid)
+    with contextlib.suppress(OSError):
+        os.chown(path, runs_as.uid if runs_as.drop else -1, _group(runs_as))
     return listener
+
+
+def _group(runs_as: Identity) -> int:
+    try:
+        return grp.getgrnam(GROUP).gr_gid
+    except KeyError:
+        return runs_as.gid if runs_as.drop else -1
 
 
 def _remove_stale(path: str) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lippycatd.model.handover import Wants
 from lippycatd.observe.health import Health
+from lippycatd.relay import encode
 from lippycatd.relay.hub import Client, Hub
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from lippycatd.observe.notify import Notifier
     from lippycatd.observe.page import Server
     from lippycatd.observe.report import Reports
+    from lippycatd.relay.encode import Agent
+    from lippycatd.relay.sending import Sender
     from lippycatd.topology.signals import Stop
 
 _NAP = 0.5  # seconds
@@ -37,6 +40,8 @@ class Parts:
     server: Server
     listener: socket.socket
     wakes: socket.socket
+    senders: list[Sender]
+    agent: Agent
 
 
 class Service:
@@ -51,10 +56,13 @@ class Service:
     @property
     def _has(self) -> Wants:
         """What there is to connect for."""
-        return Wants(0)
+        return Wants.HEP if self._parts.senders else Wants(0)
 
     def _take(self, found: Captured) -> None:
         """Passes on what a pipeline has handed over."""
+        packet = encode.packet(found, self._parts.agent)
+        for sender in self._parts.senders:
+            sender.offer(packet)
 
     # What the pages show. Called from the server's thread: they only read.
 
@@ -65,13 +73,15 @@ class Service:
             "clients": len(self._hub.clients),
             "received": self._hub.received,
             "refused": dict(self._hub.refused),
+            "hep": {str(sender.server): sender.stats() for sender in self._parts.senders},
             "ready": int(health.ready),
             "degraded": int(bool(health.degraded)),
         }
 
     def health(self) -> Health:
         """How it is now."""
-        return Health(lacks=("starting",) if self._starting else ())
+        troubles = tuple(sender.trouble for sender in self._parts.senders if sender.trouble)
+        return Health(lacks=("starting",) if self._starting else (), degraded=troubles)
 
     # The loop.
 
@@ -80,6 +90,8 @@ class Service:
         parts, hub = self._parts, self._hub
         parts.stop.running()
         parts.server.start()
+        for sender in parts.senders:
+            sender.start()
         self._starting = False
         parts.notifier.send(READY=1, STATUS=self._line())
         with selectors.DefaultSelector() as waiting:
@@ -89,9 +101,16 @@ class Service:
                 self._turn(waiting)
         parts.notifier.send(STOPPING=1, STATUS="ending")
         hub.close()
+        for sender in parts.senders:
+            sender.stop()
         self._log.info("totals", received=hub.received, refused=sum(hub.refused.values()))
+        lost = False
+        for sender in parts.senders:
+            figures = sender.stats()
+            lost = lost or bool(figures["dropped"])
+            self._log.info("totals", server=str(sender.server), **figures)
         parts.server.stop()
-        return 0
+        return int(lost)
 
     def _turn(self, waiting: selectors.BaseSelector) -> None:
         for key, _ in waiting.select(_NAP):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lippycatd import config
 from lippycatd.config import pipelines
-from lippycatd.errors import ConfigError, LippycatError, UsageError
+from lippycatd.errors import ConfigError, LippycatError, NotPossible, UsageError
 from lippycatd.sandbox import identity
 from lippycatd.topology import settings
 
@@ -18,6 +19,7 @@ DEFAULT_PATH = "/etc/lippycat/relay.yaml"
 METRICS_LISTEN = "127.0.0.1:10470"
 SECTIONS = frozenset({"relay", "logging", "metrics", "security"})
 _OF_LIPPYCATD = frozenset({"logging.audit_file"})
+_LONGEST_KEY = 256
 
 
 def load(path: str, runs_as: identity.Identity) -> Config:
@@ -41,6 +43,20 @@ def who(path: str) -> tuple[Config, identity.Identity]:
     runs_as = identity.choose(str(early[0]) if early else "")
     found = load(path, runs_as)
     return found, identity.choose(found.security.user) if found.security.user else runs_as
+
+
+def key(config: Config) -> bytes:
+    """The authentication key, without the line's end. Raises NotPossible or ConfigError with one line."""
+    file, where = config.relay.hep_key_file, config.origins["relay.hep_key_file"]
+    if not file:
+        return b""
+    try:
+        found = Path(file).read_bytes().rstrip(b"\r\n")
+    except OSError as error:
+        raise NotPossible(f"{where}: relay.hep_key_file: {file}: {error.strerror}") from None
+    if not 0 < len(found) <= _LONGEST_KEY:
+        raise ConfigError(f"{where}: relay.hep_key_file: {file}: must hold 1 to {_LONGEST_KEY} bytes")
+    return found
 
 
 def check(path: str) -> list[str]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from prometheus_client.metrics_core import Metric
 
-NOTHING: dict[str, Any] = {"clients": 0, "received": 0, "refused": {}, "ready": 0, "degraded": 0}
+NOTHING: dict[str, Any] = {"clients": 0, "received": 0, "refused": {}, "hep": {}, "ready": 0, "degraded": 0}
 _COUNTER, _GAUGE = CounterMetricFamily, GaugeMetricFamily
 
 
@@ -26,10 +26,26 @@ def _named(part: str) -> Rows:
     return lambda stats: (((name,), float(value)) for name, value in stats[part].items())
 
 
+def _hep(field: str) -> Rows:
+    return lambda stats: (((name,), float(part[field])) for name, part in stats["hep"].items())
+
+
+def _hep_drops(stats: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], float]]:
+    for name, part in stats["hep"].items():
+        for reason, count in part["dropped"].items():
+            yield (name, reason), count
+
+
 FAMILIES: tuple[Family, ...] = (
     Family(_GAUGE, "relay_clients", "Pipelines that are connected", (), _one("clients")),
     Family(_COUNTER, "relay_received_messages", "Messages that pipelines handed over", (), _one("received")),
     Family(_COUNTER, "relay_refused_connections", "Connections that were ended", ("reason",), _named("refused")),
+    Family(_COUNTER, "hep_offered_packets", "HEP packets for a server", ("server",), _hep("offered")),
+    Family(_COUNTER, "hep_sent_packets", "HEP packets that were sent", ("server",), _hep("sent")),
+    Family(_GAUGE, "hep_queued_packets", "HEP packets that wait", ("server",), _hep("queued")),
+    Family(_COUNTER, "hep_dropped_packets", "HEP packets that were dropped", ("server", "reason"), _hep_drops),
+    Family(_COUNTER, "hep_connects", "Times that a server was connected to", ("server",), _hep("connects")),
+    Family(_GAUGE, "hep_connected", "Whether a server takes packets", ("server",), _hep("connected")),
     Family(_GAUGE, "ready", "Whether it does its work", (), _one("ready")),
     Family(_GAUGE, "degraded", "Whether it goes on without something", (), _one("degraded")),
 )

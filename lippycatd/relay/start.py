@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import signal
 import socket
@@ -12,6 +13,9 @@ from lippycatd.observe import access, metrics, page, program
 from lippycatd.observe.notify import Notifier
 from lippycatd.observe.report import Reports
 from lippycatd.relay import hub, settings, shown
+from lippycatd.relay.encode import Agent
+from lippycatd.relay.sending import Sender
+from lippycatd.relay.server import context, servers
 from lippycatd.relay.service import Parts, Service
 from lippycatd.topology import preload
 from lippycatd.topology.signals import Stop
@@ -20,7 +24,9 @@ if TYPE_CHECKING:
     from lippycatd.config import Config
 
 RELAY = "relay"
-_NOTHING_SENT: list[int] = []
+# What the C library reads to find the address of a name (nsswitch.conf(5), hosts(5), resolv.conf(5), gai.conf(5)).
+_NAMES = [f"/etc/{name}" for name in ("hosts", "nsswitch.conf", "host.conf", "resolv.conf", "gai.conf", "services")]
+_NAME_SERVER = 53
 
 
 def run(path: str) -> int:
@@ -30,20 +36,38 @@ def run(path: str) -> int:
     reports = Reports(config.logging)
     with Stop() as stop:
         sockets = program.inherited({RELAY}, {program.METRICS})
-        listener = program.one_stream(sockets, RELAY, socket.SOCK_SEQPACKET) or hub.bind(config.relay.socket)
+        listener = program.one_stream(sockets, RELAY, socket.SOCK_SEQPACKET) or hub.bind(config.relay.socket, runs_as)
         told = page.Told()
         server = page.Server(_doors(config, program.one_stream(sockets, program.METRICS), told))
         wakes = _wakes()
+        senders = _senders(config, reports)
+        agent = Agent(config.relay.hep_capture_id, settings.key(config), config.relay.hep_node.encode())
         _rehearse()
-        report = sandbox.enter("relay", runs_as)
+        report = sandbox.enter("relay", runs_as, read=_NAMES, connect=_ports(senders))
         log = reports.logger
         if report.missing:
             log.warning(report.missing)
-        service = Service(Parts(config, reports, notifier, stop, server, listener, wakes))
+        service = Service(Parts(config, reports, notifier, stop, server, listener, wakes, senders, agent))
         told.registry = shown.registry(service.stats, version)
         told.health = service.health
         told.status = lambda: {"version": version, "health": service.health().told(), **service.stats()}
         return service.run()
+
+
+def _senders(config: Config, reports: Reports) -> list[Sender]:
+    """One for each server; the names are asked for once, so that all that needs is loaded."""
+    tls, limit = context(config), config.relay.hep_buffer
+    found = [Sender(server, limit, tls, reports.logger) for server in servers(config)]
+    for sender in found:
+        with contextlib.suppress(OSError):
+            socket.getaddrinfo(sender.server.host, sender.server.port)
+    return found
+
+
+def _ports(senders: list[Sender]) -> set[int]:
+    """The TCP ports that will be connected to."""
+    ports = {each.server.port for each in senders if each.server.kind != "udp"}
+    return ports | ({_NAME_SERVER} if any(each.server.is_name for each in senders) else set())
 
 
 def _doors(config: Config, inherited: socket.socket | None, told: page.Told) -> list[page.Door]:

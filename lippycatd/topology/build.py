@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lippycatd import _dataplane, sandbox
 from lippycatd.config import checks
 from lippycatd.errors import ConfigError, Damaged, NotPossible, PrivilegeError
-from lippycatd.sinks import pcap, pseudonyms, record_files, vif
+from lippycatd.sinks import hep, pcap, pseudonyms, record_files, vif
 from lippycatd.sources import af_packet, bpf, pcap_file
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class Opened:
     vif_refused: str = ""
     file: pcap.Opened | None = None
     records: RecordFile | None = None
+    hep: hep.Handover | None = None
     pseudonyms: pseudonyms.Pseudonyms | None = None
     pages: Pages | None = None
     report: sandbox.Report | None = None
@@ -90,6 +91,8 @@ def _open_outputs(opened: Opened, runs_as: Identity) -> None:
         opened.pseudonyms = pseudonyms.load(config.output.pseudonym_key, runs_as)
     if plan.record_file is not None:
         opened.records = record_files.open_target(plan.record_file, runs_as, fds, append=plan.appends)
+    if plan.hep is not None:
+        opened.hep = hep.Handover(plan.hep)
 
 
 def confine(opened: Opened, runs_as: Identity) -> None:
@@ -149,7 +152,8 @@ def line(opened: Opened, *, sip_bytes: bool = False, metrics: bool = False) -> _
             rtp_heuristic=config.voip.rtp_heuristic,
             metrics=metrics or bool(config.metrics.listen),
             trunks=[checks.split_trunk(trunk) for trunk in config.voip.trunks],
-            sip_bytes=sip_bytes,
+            sip_bytes=sip_bytes or plan.hep is not None,
+            rtcp=plan.hep is not None,
         )
     except ValueError as error:
         raise Damaged(str(error)) from None
@@ -158,14 +162,17 @@ def line(opened: Opened, *, sip_bytes: bool = False, metrics: bool = False) -> _
 
 
 def stats(opened: Opened, line: _dataplane.Line) -> Callable[[], dict[str, Any]]:
-    """One snapshot of all counters: the core's, and those of the file of records."""
-    records = opened.records
-    if records is None:
+    """One snapshot of all counters: the core's, and those of the sinks of records."""
+    records, sender = opened.records, opened.hep
+    if records is None and sender is None:
         return line.stats
 
     def snapshot() -> dict[str, Any]:
         found = line.stats()
-        found["sinks"][records.name] = records.counters()
+        if records is not None:
+            found["sinks"][records.name] = records.counters()
+        if sender is not None:
+            found["sinks"][sender.name] = sender.counters()
         return found
 
     return snapshot

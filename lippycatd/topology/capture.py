@@ -26,6 +26,7 @@ DONE, TROUBLED = 0, 1
 
 def run(config: Config, runs_as: Identity, *, voip: bool) -> int:
     """Runs one pipeline to its end and gives the exit status. Raises a LippycatError for what prevents the start."""
+    graph.refuse_sending(config)
     plan = graph.plan(config, voip=voip)
     log = report.configure(config.logging)
     with Stop() as stop:

@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Literal
 
 from lippycatd.errors import UsageError
-from lippycatd.sinks import pcap, record_files
+from lippycatd.sinks import hep, pcap, record_files
 from lippycatd.sources import af_packet
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class Plan:
     write: pcap.Target | None
     startup_delay: int
     lasting: bool = False  # goes on without its interface, and gets it later
+    hep: hep.Target | None = None
     appends: bool = False  # keeps what its file of records holds
 
     @property
@@ -55,6 +56,7 @@ class Plan:
 def plan(config: Config, *, voip: bool) -> Plan:
     """Checks that the settings make sense together; UsageError with one line otherwise."""
     _check_source(config)
+    _check_relay(config)
     write = pcap.target(config)
     record_file = record_files.target(config)
     _check_records(config, voip=voip)
@@ -95,6 +97,22 @@ def _check_source(config: Config) -> None:
         raise UsageError(
             "--vif-replay-timing: acts on files that are read with --read-file; a live capture has its own"
         )
+
+
+def _check_relay(config: Config) -> None:
+    """What only lippycat-relay does, and what cannot be meant together with it."""
+    for key, origin in config.origins.items():
+        if key.startswith("relay.") and key != "relay.socket" and origin.kind != "default":
+            raise UsageError(f"{origin}: {key} is lippycat-relay's; write it into its file (docs/relay.md)")
+    if config.hep.send and config.output.pseudonymise:
+        raise UsageError(f"{config.origins['hep.send']}: hep.send: the messages hold the names that "
+                         "output.pseudonymise hides; leave one of them out")  # fmt: skip
+
+
+def refuse_sending(config: Config) -> None:
+    """A run of the command line hands nothing to the relay."""
+    if config.hep.send:
+        raise UsageError(f"{config.origins['hep.send']}: hep.send: acts in lippycatd; remove it")
 
 
 def _check_records(config: Config, *, voip: bool) -> None:

@@ -37,6 +37,7 @@ def only_reading(config: Config) -> Config:
 
 def run(config: Config, runs_as: Identity, view: View) -> int:
     """Reads everything, then shows; gives the exit status. Raises a LippycatError for what prevents it."""
+    graph.refuse_sending(config)
     plan = dataclasses.replace(graph.plan(only_reading(config), voip=True), records="voip", prints=False)
     log = report.configure(config.logging)
     with Stop() as stop:

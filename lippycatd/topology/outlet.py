@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from lippycatd.model.records import Record
+    from lippycatd.sinks.hep import Handover
     from lippycatd.sinks.pseudonyms import Pseudonyms
     from lippycatd.sinks.record_files.base import RecordFile
 
@@ -25,12 +26,18 @@ class Outlet:
     """Passes batches on. The file gets every record, also when nobody reads standard output any more."""
 
     def __init__(
-        self, writer: Printer | None = None, file: RecordFile | None = None, pseudonyms: Pseudonyms | None = None
+        self,
+        writer: Printer | None = None,
+        file: RecordFile | None = None,
+        pseudonyms: Pseudonyms | None = None,
+        hep: Handover | None = None,
     ) -> None:
-        self._writer, self._file, self._pseudonyms = writer, file, pseudonyms
+        self._writer, self._file, self._pseudonyms, self._hep = writer, file, pseudonyms, hep
 
     def write(self, batch: list[Record]) -> bool:
         """Takes a batch, also an empty one; False when the reader of standard output has just gone."""
+        if self._hep is not None:
+            batch = self._hep.write(batch)
         if self._pseudonyms is not None:
             batch = self._pseudonyms.apply(batch)
         if self._file is not None:
@@ -51,6 +58,8 @@ class Outlet:
         """Writes out what waits."""
         if self._file is not None:
             self._file.close()
+        if self._hep is not None:
+            self._hep.close()
 
     def summary(self, record: dict[str, Any]) -> None:
         """The accounting as the last record on standard output."""

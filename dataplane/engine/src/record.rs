@@ -64,6 +64,23 @@ pub struct SipRecord {
     pub bytes: Box<[u8]>,
 }
 
+/// A datagram of RTCP reports; its bytes are parsed again where it is shown.
+#[derive(Clone, Debug)]
+pub struct RtcpRecord {
+    /// Capture time, ns.
+    pub ts: u64,
+    /// Source of its frame.
+    pub source: u16,
+    /// Number of its frame.
+    pub frame: u64,
+    /// Where from and to.
+    pub ends: Ends,
+    /// Its call.
+    pub call_id: Box<[u8]>,
+    /// The datagram.
+    pub bytes: Box<[u8]>,
+}
+
 /// One RTP stream at its end.
 #[derive(Clone, Debug)]
 pub struct StreamRecord {
@@ -169,6 +186,7 @@ impl Record {
     pub fn weight(&self) -> usize {
         let more = match self {
             Self::Sip(sip) => sip.bytes.len() + sip.frames.len() * std::mem::size_of::<FrameId>(),
+            Self::Rtcp(rtcp) => rtcp.bytes.len() + rtcp.call_id.len() + std::mem::size_of::<RtcpRecord>(),
             Self::Stream(stream) => {
                 stream.call_id.as_ref().map_or(0, |id| id.len()) + std::mem::size_of::<StreamRecord>() + 256
             }
@@ -184,6 +202,8 @@ impl Record {
 pub enum Record {
     /// A SIP message.
     Sip(Box<SipRecord>),
+    /// Reports of RTCP, where they are asked for.
+    Rtcp(Box<RtcpRecord>),
     /// A stream's end.
     Stream(Box<StreamRecord>),
     /// A call's end.

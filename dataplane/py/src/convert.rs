@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
 use crate::shared::{Account, Follow, PacketRecord, Told, LEFT_OUT};
-use crate::streams;
+use crate::{rtcp, streams};
 
 /// Decimal seconds with nine digits: nothing is rounded.
 pub fn seconds(ns: u64) -> String {
@@ -68,6 +68,7 @@ pub fn told<'py>(py: Python<'py>, told: &Told, names: &[String], shown: Shown) -
             }
             Ok(d)
         }
+        Told::Record(Record::Rtcp(r)) => rtcp::reports(py, r, names),
         Told::Record(Record::Stream(r)) => streams::stream(py, r, names, shown.digits),
         Told::Record(Record::Call(r)) => call(py, r, names),
         Told::Record(Record::Transaction(r)) => transaction(py, r, names),

@@ -12,6 +12,7 @@ mod live;
 mod live_input;
 mod once;
 mod out;
+mod rtcp;
 mod run;
 mod sandbox;
 mod shared;

@@ -151,7 +151,7 @@ impl Line {
     #[pyo3(signature = (*, inputs=vec![], live=vec![], users=vec![], call_ids=vec![], protocols=vec![], voip=false, filters=None,
         matcher="auto", hold_time_ns=10_000_000_000, hold_bytes=64 << 20, loops=1, count=0, startup_delay_ns=0,
         spin_ns=0, batch=32, backpressure=true, tcp=None, deduplicate=false, files=vec![], vif=None, records=None,
-        show_dtmf=false, sip_bytes=false, jitter_buffer_ns=60_000_000, g711_plc=true, rtp_heuristic=false,
+        show_dtmf=false, sip_bytes=false, rtcp=false, jitter_buffer_ns=60_000_000, g711_plc=true, rtp_heuristic=false,
         metrics=false, trunks=vec![]))]
     #[allow(clippy::too_many_arguments)] // keyword arguments: one description
     fn new(
@@ -179,6 +179,7 @@ impl Line {
         records: Option<&str>,
         show_dtmf: bool,
         sip_bytes: bool,
+        rtcp: bool,
         jitter_buffer_ns: u64,
         g711_plc: bool,
         rtp_heuristic: bool,
@@ -200,6 +201,7 @@ impl Line {
                 Some("voip") => Records::Voip,
                 Some(other) => return Err(value(format!("unknown records {other}: packet or voip"))),
             },
+            rtcp,
             guesses: rtp_heuristic,
             measure: Measure { buffer: jitter_buffer_ns as f32 / 1e9, plc: g711_plc },
             metrics,

@@ -68,6 +68,8 @@ pub struct Spec {
     pub voip: bool,
     /// Which records.
     pub records: Records,
+    /// Whether reports of RTCP are records, too.
+    pub rtcp: bool,
     /// How streams are measured.
     pub measure: Measure,
     /// Whether RTP without signalling is looked for.
@@ -448,6 +450,7 @@ impl Worker {
     pub(crate) fn follower(&self, selection: Selection, records: bool, known: Option<Bitmap>) -> Follower {
         let mut follower = Follower::new(selection, records, known);
         follower.calls.measure = self.spec.measure;
+        follower.calls.tells_rtcp = records && self.spec.rtcp;
         follower.calls.media.guesses = self.spec.guesses;
         follower.connections.limits = self.spec.limits;
         follower.calls.set_trunks(self.spec.trunks.clone());

@@ -3,7 +3,7 @@
 from lippycatd.config.section import Section
 from lippycatd.config.sections.capture import Capture
 from lippycatd.config.sections.output import Output
-from lippycatd.config.sections.relay import Relay
+from lippycatd.config.sections.relay import Hep, Relay
 from lippycatd.config.sections.run import Run
 from lippycatd.config.sections.service import Daemon, Logging, Metrics, Security
 from lippycatd.config.sections.virtual_interface import VirtualInterface
@@ -13,6 +13,7 @@ __all__ = [
     "SECTIONS",
     "Capture",
     "Daemon",
+    "Hep",
     "Logging",
     "Metrics",
     "Output",
@@ -28,6 +29,7 @@ SECTIONS: tuple[type[Section], ...] = (
     Voip,
     VirtualInterface,
     Output,
+    Hep,
     Logging,
     Metrics,
     Security,

@@ -1,9 +1,34 @@
-"""What leaves the machine: the relay, which alone may use the network."""
+"""What leaves the machine: what lippycatd hands over, and the relay, which alone may use the network."""
 
 from typing import Annotated, ClassVar
 
-from lippycatd.config.section import Option, Section, Text
+from annotated_types import Ge, Le
+from pydantic import AfterValidator, BeforeValidator
+
+from lippycatd.config import checks
+from lippycatd.config.section import Option, Section, Size, Text, split
 from lippycatd.model.handover import SOCKET_PATH
+
+
+class Hep(Section):
+    """HEP, the protocol of Homer: what a pipeline hands to lippycat-relay."""
+
+    section: ClassVar[str] = "hep"
+    title: ClassVar[str] = "HEP"
+
+    send: Annotated[
+        bool,
+        Option(
+            "hand the SIP messages and RTCP reports of the selected calls to lippycat-relay, which sends them as HEP "
+            "version 3 (lippycatd)"
+        ),
+    ] = False
+    buffer: Annotated[
+        Size,
+        Ge(1 << 17),
+        Le(1 << 32),
+        Option("what waits for lippycat-relay at most; what finds no room is counted", unit="size"),
+    ] = 8 << 20
 
 
 class Relay(Section):
@@ -20,3 +45,29 @@ class Relay(Section):
             unit="file",
         ),
     ] = SOCKET_PATH
+    hep_servers: Annotated[
+        tuple[str, ...],
+        BeforeValidator(split),
+        AfterValidator(checks.servers),
+        Option(
+            "where what is handed over is sent as HEP: udp://HOST:PORT, tcp://HOST:PORT or tls://HOST:PORT, comma "
+            "separated; each gets everything",
+            unit="server",
+        ),
+    ] = ()
+    hep_capture_id: Annotated[
+        int, Ge(0), Le(0xFFFFFFFF), Option("number of this agent in HEP packets", unit="number")
+    ] = 1
+    hep_node: Annotated[Text, Option("name of this agent in HEP packets; empty for none")] = ""
+    hep_key_file: Annotated[
+        Text, Option("file with the authentication key of HEP packets; empty for none", unit="file")
+    ] = ""
+    hep_ca: Annotated[
+        Text, Option("certificates that tls:// servers are checked by (PEM); empty for the system's", unit="file")
+    ] = ""
+    hep_buffer: Annotated[
+        Size,
+        Ge(1 << 17),
+        Le(1 << 34),
+        Option("what waits for each server that is away, or slow, at most; what finds no room is counted", unit="size"),
+    ] = 16 << 20

@@ -3,10 +3,12 @@
 use lc_proto::{rtcp, rtp};
 
 use super::profile::{clock_of, clock_of_codec, codec_of};
+use super::tell::ends;
 use super::Calls;
 use crate::defrag::FrameId;
 use crate::frames::FrameNo;
 use crate::media::{FlowKey, Kind, Owners, Seen, Taken};
+use crate::record::{Record, RtcpRecord};
 use crate::select::Class;
 use crate::slab::Ref;
 use crate::stream::Arrival;
@@ -48,7 +50,7 @@ impl Calls {
             self.guess(v, flow, p, (frame, now));
         }
         if kind == Kind::Rtcp {
-            self.reports(&owners, payload, id.ts);
+            self.reports(&owners, payload, key, (id, source));
         }
         if let Some(p) = packet.filter(|_| self.measures && self.strain == 0) {
             self.measured(flow, &owners, &p, payload, (id, source));
@@ -75,14 +77,20 @@ impl Calls {
     }
 
     /// A datagram of RTCP into what its calls' sources say; of SRTCP only the first eight bytes can be read.
-    fn reports(&mut self, owners: &Owners, datagram: &[u8], ts: u64) {
+    fn reports(&mut self, owners: &Owners, datagram: &[u8], key: FlowKey, (id, source): (FrameId, u16)) {
         let mut damage = None;
         for call in owners.as_slice() {
             let Some(c) = self.table.get_mut(*call).filter(|c| !c.claims.iter().any(|k| k.secure)) else { continue };
             damage = match self.measures {
-                true => c.reports.get_or_insert_default().take(datagram, ts),
+                true => c.reports.get_or_insert_default().take(datagram, id.ts),
                 false => rtcp::packets(datagram).find_map(Result::err),
             };
+            if self.tells_rtcp && self.selection.admits(Class::Rtcp) {
+                let call_id = c.id.clone();
+                let (ts, frame, bytes) = (id.ts, id.number, datagram.into());
+                let record = RtcpRecord { ts, source, frame, ends: ends(key), call_id, bytes };
+                self.tell(*call, Record::Rtcp(Box::new(record)));
+            }
         }
         if let Some(damage) = damage {
             self.stats.rtcp_damaged[damage as usize] += 1;

@@ -101,6 +101,8 @@ pub struct Calls {
     known: Option<Bitmap>,
     chosen: Bitmap,
     records: bool,
+    /// Whether RTCP is told, too.
+    pub tells_rtcp: bool,
     /// Records to be taken.
     pub out: Vec<Record>,
     /// Calls selected since they were last taken.
@@ -137,6 +139,7 @@ impl Calls {
             known,
             chosen: Bitmap::default(),
             records,
+            tells_rtcp: false,
             out: Vec::new(),
             fresh: Vec::new(),
             measures: records,

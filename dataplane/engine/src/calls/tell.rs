@@ -129,7 +129,7 @@ fn stream(c: Option<&Call>, ended: &Ended, measure: Measure) -> StreamRecord {
     }
 }
 
-fn ends(key: FlowKey) -> Ends {
+pub(super) fn ends(key: FlowKey) -> Ends {
     Ends { src: key.src, sport: key.sport, dst: key.dst, dport: key.dport }
 }
 

@@ -5,7 +5,7 @@ mod report;
 mod sdes;
 mod xr;
 
-pub use compound::{packets, Body, Damage};
+pub use compound::{packets, Blocks, Body, Damage, Sources};
 pub use report::{Block, SenderInfo};
 pub use sdes::{cnames, MAX_CNAME};
 pub use xr::{Dlrr, VoipMetrics, Xr};

@@ -3,7 +3,9 @@
 /// What a sender says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SenderInfo {
-    /// Middle 32 bits of its NTP timestamp: seconds and fraction, 16 bits each.
+    /// Its NTP timestamp: seconds since 1900 and fraction, 32 bits each.
+    pub ntp: u64,
+    /// The middle 32 bits of that.
     pub middle: u32,
     /// The same moment in the units of its media.
     pub timestamp: u32,
@@ -15,7 +17,13 @@ pub struct SenderInfo {
 
 impl SenderInfo {
     pub(super) fn new(b: &[u8; 20]) -> Self {
-        Self { middle: word(b, 2), timestamp: word(b, 8), packets: word(b, 12), octets: word(b, 16) }
+        Self {
+            ntp: u64::from(word(b, 0)) << 32 | u64::from(word(b, 4)),
+            middle: word(b, 2),
+            timestamp: word(b, 8),
+            packets: word(b, 12),
+            octets: word(b, 16),
+        }
     }
 }
 
