@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lippycat_helper import wire
 from lippycat_helper.wire import Descriptor, Operation, Request
 from lippycatd.errors import PrivilegeError
+from lippycatd.privileged.choice import Purpose, choose
 from lippycatd.privileged.connection import Connection, close_all, reach, start
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 UNIT = "lippycat-helper-capture"
+PURPOSE = Purpose(
+    "live capture",
+    "live capture through the helper needs Linux: read a file instead (-r)",
+    "no lippycat-helper service for capture is running",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,20 +132,7 @@ def acquire_capture(requests: Sequence[CaptureRequest], path: str = wire.CAPTURE
 
     Call it before any thread exists. Raises PrivilegeError (exit status 3).
     """
-    if sys.platform != "linux":
-        raise PrivilegeError("live capture through the helper needs Linux: read a file instead (-r)")
-    refusal = "no lippycat-helper service for capture is running"
-    if Path(path).exists():
-        try:
-            return connect_capture(path)
-        except PrivilegeError as error:
-            refusal = str(error)
-    if os.geteuid() == 0:
-        return execute_capture(requests)
-    raise PrivilegeError(
-        f"live capture needs root (sudo), or membership of the group {wire.GROUP} "
-        f"and a running lippycat-helper service ({refusal})"
-    )
+    return choose(PURPOSE, path, lambda: connect_capture(path), lambda: execute_capture(requests))
 
 
 def connect_capture(path: str = wire.CAPTURE_SOCKET_PATH) -> CaptureHelper:

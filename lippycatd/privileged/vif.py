@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 from lippycat_helper import wire
 from lippycat_helper.wire import Descriptor, Kind, Operation, Request
 from lippycatd.errors import PrivilegeError
+from lippycatd.privileged.choice import Purpose, choose
 from lippycatd.privileged.connection import Connection, close_all, named, reach, start
 
 if TYPE_CHECKING:
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     import subprocess
 
 UNIT = "lippycat-helper-tap"
+PURPOSE = Purpose(
+    "a virtual interface",
+    "a virtual interface needs Linux: write a file instead (-w)",
+    "no lippycat-helper service is running",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,21 +183,8 @@ def acquire(request: VifRequest, path: str = "") -> Helper:
 
     Call it before any thread exists. Raises PrivilegeError (exit status 3).
     """
-    if sys.platform != "linux":
-        raise PrivilegeError("a virtual interface needs Linux: write a file instead (-w)")
-    refusal = "no lippycat-helper service is running"
     path = path or service(request.netns)
-    if Path(path).exists():
-        try:
-            return connect(request, path)
-        except PrivilegeError as error:
-            refusal = str(error)
-    if os.geteuid() == 0:
-        return execute(request)
-    raise PrivilegeError(
-        f"a virtual interface needs root (sudo), or membership of the group {wire.GROUP} "
-        f"and a running lippycat-helper service ({refusal})"
-    )
+    return choose(PURPOSE, path, lambda: connect(request, path), lambda: execute(request))
 
 
 def connected_service(path: str = wire.SOCKET_PATH) -> bool:

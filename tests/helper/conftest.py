@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
 
 import pytest
 from capture_kit import PEERS, Wire, request
-from helper_kit import Run, Service, marker
+from helper_kit import Run, Service, marker, until
+from manager_kit import Manager
 
 from lippycatd import privileged as client
 
@@ -82,3 +84,38 @@ def capturing(service, wire):
             return served
 
         yield start
+
+
+@pytest.fixture
+def manager(privileged, folder, swept):
+    with contextlib.closing(Manager(folder, swept)) as made:
+        yield made
+
+
+@pytest.fixture
+def reader(manager, folder):
+    """Start one tcpdump on lc0 of the namespace; gives what waits until it has seen so many frames, and no more."""
+    started = []
+    seen = folder / "seen.pcap"
+
+    def start():
+        # A short snap length: in immediate mode a slot of its ring is as long.
+        options = ["-i", "lc0", "-n", "-U", "--immediate-mode", "-s", "128", "-Z", "root", "-w", str(seen)]
+        command = ["ip", "netns", "exec", manager.netns, "tcpdump", *options]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE)
+        started.append(process)
+        assert b"listening on" in process.stderr.readline()
+
+        def heard(count):
+            until(lambda: seen.read_bytes().count(b"\x88\xb5HEARD") >= count)
+            process.send_signal(signal.SIGINT)
+            process.wait(10)
+            return seen.read_bytes().count(b"\x88\xb5HEARD") == count
+
+        return heard
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stderr.close()

@@ -1,13 +1,9 @@
-"""What survives whom: the service manager's store, ADOPT, a namespace made anew, a narrower policy."""
+"""What survives whom: the service manager's store, ADOPT, a namespace made anew."""
 
 from __future__ import annotations
 
-import array
-import contextlib
 import fcntl
 import os
-import signal
-import socket
 import struct
 import subprocess
 import sys
@@ -16,132 +12,11 @@ from pathlib import Path
 import pytest
 from capture_kit import inside
 from helper_kit import NOBODY, as_nobody, environment, links, status, until
+from manager_kit import FRAME, POLICY
 
 from lippycat_helper import tap
 from lippycatd import privileged as client
 from lippycatd.errors import PrivilegeError
-
-POLICY = "[[peer]]\nuser = 0\n[[tap]]\nname = 'lc?'\ncount = 2\n[[tap]]\nname = 'lt0'\nkind = 'tun'\n"
-# Passes descriptors as systemd does (sd_listen_fds(3)).
-SYSTEMD = """
-import fcntl, os, sys
-given = [fcntl.fcntl(int(fd), fcntl.F_DUPFD, 100) for fd in sys.argv[1].split(",")]
-for number, fd in enumerate(given, 3):
-    os.dup2(fd, number)
-os.closerange(3 + len(given), 1024)
-os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(len(given)), "LISTEN_FDNAMES": sys.argv[2]}
-os.execvp(sys.argv[3], sys.argv[3:])
-"""
-
-
-class Manager:
-    """Stands in for systemd: a listening socket, a notification socket, a store that outlives the helper."""
-
-    def __init__(self, folder, netns, policy=POLICY):
-        self.path, self.file, self.log = str(folder / "helper.sock"), folder / "helper.toml", folder / "log"
-        self.netns = netns
-        self.file.write_text(f"namespace = '{netns}'\n{policy}")
-        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.listener.bind(self.path)
-        self.listener.listen()
-        self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.notify.bind(str(folder / "notify"))
-        self.notify.settimeout(0)
-        self.store, self.told, self.process = {}, [], None
-
-    def start(self, *arguments, prefix=(), environment=()):
-        """Start the helper with the listening socket and what the store has."""
-        given = [self.listener.fileno(), *self.store.values()]
-        names = ":".join(["lippycat-helper-tap.socket", *self.store])
-        numbers = ",".join(map(str, given))
-        command = [sys.executable, "-I", "-m", "lippycat_helper", "--policy", str(self.file)]
-        ready = self.told.count("READY=1")
-        with self.log.open("a") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", SYSTEMD, numbers, names, *prefix, *command, *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=given,
-                env={"NOTIFY_SOCKET": self.notify.getsockname(), **dict(environment)},
-            )
-        assert until(lambda: self.read() or self.told.count("READY=1") > ready), self.said()
-
-    def notify_for(self, uid):
-        """Let a helper of this user notify."""
-        os.chown(self.notify.getsockname(), uid, uid)
-
-    def said(self):
-        return self.log.read_text()
-
-    def read(self):
-        """Take what the helper tells, and act on FDSTORE."""
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                text, ancillary, _, _ = self.notify.recvmsg(4096, 256)
-                lines = dict(line.partition("=")[::2] for line in text.decode().split("\n"))
-                fds = array.array("i")
-                for _, _, data in ancillary:
-                    fds.frombytes(data)
-                self.told += text.decode().split("\n")
-                if "FDSTORE" in lines:
-                    (self.store[lines["FDNAME"]],) = fds
-                elif "FDSTOREREMOVE" in lines and lines["FDNAME"] in self.store:
-                    os.close(self.store.pop(lines["FDNAME"]))
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
-        self.read()
-
-    def connect(self, **request):
-        return client.connect(client.VifRequest(netns=self.netns, **request), self.path)
-
-    def close(self):
-        if self.process and self.process.poll() is None:
-            self.kill()
-        for fd in self.store.values():
-            os.close(fd)
-        self.listener.close()
-        self.notify.close()
-
-
-@pytest.fixture
-def manager(privileged, folder, swept):
-    with contextlib.closing(Manager(folder, swept)) as made:
-        yield made
-
-
-@pytest.fixture
-def reader(manager, folder):
-    """Start one tcpdump on lc0 of the namespace; gives what waits until it has seen so many frames, and no more."""
-    started = []
-    seen = folder / "seen.pcap"
-
-    def start():
-        # A short snap length: in immediate mode a slot of its ring is as long.
-        options = ["-i", "lc0", "-n", "-U", "--immediate-mode", "-s", "128", "-Z", "root", "-w", str(seen)]
-        command = ["ip", "netns", "exec", manager.netns, "tcpdump", *options]
-        process = subprocess.Popen(command, stderr=subprocess.PIPE)
-        started.append(process)
-        assert b"listening on" in process.stderr.readline()
-
-        def heard(count):
-            until(lambda: seen.read_bytes().count(b"\x88\xb5HEARD") >= count)
-            process.send_signal(signal.SIGINT)
-            process.wait(10)
-            return seen.read_bytes().count(b"\x88\xb5HEARD") == count
-
-        return heard
-
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()
-        process.stderr.close()
-
-
-FRAME = b"\xff" * 6 + b"\2\0\0\0\0\1" + b"\x88\xb5HEARD".ljust(60, b"\0")
 
 
 def test_a_reader_survives_the_kill_of_the_helper_and_of_the_daemon(manager, reader):
@@ -393,78 +268,6 @@ def test_ping_tells_which_namespace_is_served(manager):
         reply = peer.ping()
     info = Path("/run/netns", manager.netns).stat()
     assert (reply.netns_dev, reply.netns_inode) == (info.st_dev, info.st_ino)
-
-
-def reload(manager, policy):
-    """Write another policy, and have it read."""
-    before = manager.told.count("RELOADING=1")
-    manager.file.write_text(f"namespace = '{manager.netns}'\n{policy}")
-    manager.process.send_signal(signal.SIGHUP)
-    assert until(lambda: manager.read() or manager.told.count("RELOADING=1") > before)
-    assert until(lambda: manager.read() or manager.told.count("READY=1") > before + 1)
-
-
-def test_a_narrower_policy_removes_what_it_permits_no_more(manager):
-    manager.start()
-    lost, kept = manager.connect(name="lc0"), manager.connect(name="lc1")
-    vifs = [lost.create(), kept.create()]
-    reload(manager, "[[peer]]\nuser = 0\n[[tap]]\nname = 'lc1'\nmtu = 1400\n")
-    assert links(manager.netns) == {"lo", "lc1"}
-    with pytest.raises(OSError, match="File descriptor in bad state"):
-        os.write(vifs[0].fd, FRAME)
-    assert os.write(vifs[1].fd, FRAME) == len(FRAME)
-    with pytest.raises(PrivilegeError, match="the helper has ended"):
-        lost.ping()
-    kept.ping()
-    assert "lc0 is removed: tap lc0 in namespace" in manager.said()
-    manager.read()
-    assert set(manager.store) == {"device-lc1", "guard-lc1"}
-    for each in (*vifs, lost, kept):
-        each.close()
-
-
-def test_who_is_a_peer_no_more_loses_the_connection(manager):
-    manager.start()
-    with manager.connect() as peer:
-        vif = peer.create()
-        reload(manager, POLICY.replace("user = 0", f"user = {NOBODY}"))
-        with pytest.raises(PrivilegeError, match="the helper has ended"):
-            peer.ping()
-        vif.close()
-    assert "closed: user 0 is no peer" in manager.said()
-    assert "lc0" in links(manager.netns)
-
-
-def test_a_policy_that_is_refused_leaves_the_old_one(manager):
-    manager.start()
-    with manager.connect() as peer:
-        vif = peer.create()
-        reload(manager, "[[tap]]\nname = 'lc0'\nnonsense = 1\n")
-        assert "the policy was not read again, the old one stays: " in manager.said()
-        assert "unknown key 'nonsense'" in manager.said()
-        peer.ping()
-        vif.close()
-    check = [sys.executable, "-I", "-m", "lippycat_helper", "--check", "--policy", str(manager.file)]
-    done = subprocess.run(check, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr.count("\n")) == (3, 1)
-    assert "unknown key 'nonsense'" in done.stderr
-
-
-def test_what_takes_a_restart_is_not_half_applied(manager):
-    manager.start()
-    with manager.connect() as peer:
-        vif = peer.create()
-        policy = manager.file.read_text()
-        for key, value in (("namespace", "lc-other"), ("socket", "/run/lippycat/other.sock")):
-            before = manager.told.count("READY=1")
-            text = policy.split("\n", 1)[1] if key == "namespace" else policy
-            manager.file.write_text(f'{key} = "{value}"\n{text}')
-            manager.process.send_signal(signal.SIGHUP)
-            assert until(lambda before=before: manager.read() or manager.told.count("READY=1") > before)
-            assert f"another {key} takes a restart of this helper" in manager.said()
-        peer.ping()
-        assert os.write(vif.fd, FRAME) == len(FRAME)
-        vif.close()
 
 
 def test_a_namespace_may_be_given_instead_of_the_policys(manager):
