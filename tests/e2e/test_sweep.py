@@ -7,8 +7,6 @@ import sys
 
 NOT_ASKED_FOR = {
     "pcap-formats/pcpp-solaris.snoop": "the snoop file format",
-    "tunnels-vlan/ndpi-sip-in-gre-ppp.pcapng": "a GRE tunnel",
-    "voip-sip-tcp/sngrep-ipip-tcp.pcap": "an IP-in-IP tunnel",
 }
 DIFFERS = {
     "sip-torture/rfc4475-udp.pcap": "the RFC itself agrees with us: 3.1.1.1 wsinv names users that tshark does not "

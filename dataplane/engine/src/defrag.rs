@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, Hasher};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use lc_wire::{Addr, Context, Fragment, Ip};
+use lc_wire::{Addr, Context, Ip};
 
 use crate::frames::FrameNo;
 use crate::media::Owners;
@@ -48,6 +48,7 @@ struct Datagram {
     total: Option<usize>,
     bytes: usize,
     protocol: u8,
+    tunnels: u8,
     generation: u32,
     done: Option<(Owners, Class)>,
 }
@@ -67,9 +68,28 @@ pub struct Whole {
     pub dst: Addr,
     /// Protocol above IP.
     pub protocol: u8,
+    /// Tunnels around it.
+    pub tunnels: u8,
     /// Whether the end is missing: given up, its first fragment is all there is.
     pub partial: bool,
     key: Key,
+}
+
+impl Whole {
+    /// The packet as it was before it came in fragments.
+    #[must_use]
+    pub fn ip(&self) -> Ip<'_> {
+        Ip {
+            context: self.context,
+            tunnels: self.tunnels,
+            src: self.src,
+            dst: self.dst,
+            protocol: self.protocol,
+            fragment: None,
+            truncated: self.partial,
+            payload: &self.bytes,
+        }
+    }
 }
 
 /// What a fragment did.
@@ -109,8 +129,9 @@ impl Defragmenter {
         self.table.is_empty()
     }
 
-    /// Takes one fragment.
-    pub fn push(&mut self, ip: &Ip<'_>, f: Fragment, id: FrameId, now: u64) -> Pushed {
+    /// Takes one fragment, and the frames that carry it: one, or those of the fragments of a tunnel's packet.
+    pub fn push(&mut self, ip: &Ip<'_>, ids: &[FrameId], now: u64) -> Pushed {
+        let Some(f) = ip.fragment else { return Pushed::Refused("size") };
         let end = usize::from(f.offset) + ip.payload.len();
         if ip.payload.is_empty() || end > 65_535 || (f.more && ip.payload.len() % 8 != 0) || ip.truncated {
             return Pushed::Refused(if ip.truncated { "truncated" } else { "size" });
@@ -133,14 +154,15 @@ impl Defragmenter {
                 self.order.retain(|(key, generation, _)| table.get(key).is_some_and(|d| d.generation == *generation));
             }
             self.order.push_back((key, self.generation, now));
-            let fresh = Datagram { protocol: ip.protocol, generation: self.generation, ..Datagram::default() };
+            let (protocol, tunnels, generation) = (ip.protocol, ip.tunnels, self.generation);
+            let fresh = Datagram { protocol, tunnels, generation, ..Datagram::default() };
             self.table.insert(key, fresh);
         }
         let Some(d) = self.table.get_mut(&key) else { return Pushed::Refused("size") };
-        if d.seen.len().max(d.frames.len()) >= MAX_FRAGMENTS {
+        if d.seen.len().max(d.frames.len() + ids.len().saturating_sub(1)) >= MAX_FRAGMENTS {
             return Pushed::Refused("too_many");
         }
-        d.frames.push(id);
+        d.frames.extend_from_slice(ids);
         if !f.more {
             d.total.get_or_insert(end);
         }
@@ -165,6 +187,7 @@ impl Defragmenter {
                     src: ip.src,
                     dst: ip.dst,
                     protocol: ip.protocol,
+                    tunnels: ip.tunnels,
                     partial: false,
                     key,
                 }))
@@ -213,6 +236,7 @@ impl Defragmenter {
                 src: key.src,
                 dst: key.dst,
                 protocol: d.protocol,
+                tunnels: d.tunnels,
                 partial: true,
                 key,
             }));
@@ -262,6 +286,8 @@ fn digest(bytes: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use lc_wire::Fragment;
+
     use super::*;
 
     fn fragment(offset: u16, more: bool, id: u32) -> Fragment {
@@ -270,9 +296,9 @@ mod tests {
 
     fn push(d: &mut Defragmenter, offset: u16, more: bool, data: &[u8], frame: u64, now: u64) -> Pushed {
         let (src, dst) = (Addr::v4([10, 0, 0, 1]), Addr::v4([10, 0, 0, 2]));
-        let f = fragment(offset, more, 7);
-        let ip = Ip { context: 0, src, dst, protocol: 17, fragment: Some(f), truncated: false, payload: data };
-        d.push(&ip, f, FrameId { frame, number: frame + 1, ts: now }, now)
+        let fragment = Some(fragment(offset, more, 7));
+        let ip = Ip { context: 0, tunnels: 0, src, dst, protocol: 17, fragment, truncated: false, payload: data };
+        d.push(&ip, &[FrameId { frame, number: frame + 1, ts: now }], now)
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The line from a frame to a decision: decode, defragment, reassemble, parse, match, track.
 
 use lc_proto::{rtcp, rtp, sip};
-use lc_wire::{decode, tcp, udp, Addr, Context, Ip, Packet, Refusal};
+use lc_wire::{decode, tcp, tunnel, udp, Ip, Packet, Refusal};
 
 use crate::calls::{Arrived, Calls, Owner};
 use crate::clock::LineClock;
@@ -33,23 +33,22 @@ pub struct Follower {
     ticked: u64,
 }
 
-/// A payload above IP on its way to its protocol.
+/// An IP packet on its way to its protocol.
 #[derive(Clone, Copy)]
 struct Carried<'a> {
-    context: Context,
-    src: Addr,
-    dst: Addr,
-    protocol: u8,
-    payload: &'a [u8],
+    ip: Ip<'a>,
     frames: &'a [FrameId],
     source: u16,
     /// The line's time, ns.
     now: u64,
 }
 
+/// What a tunnel was found to carry.
+type Found<'a> = Result<Ip<'a>, Refusal>;
+
 impl Carried<'_> {
     fn key(&self, sport: u16, dport: u16) -> FlowKey {
-        FlowKey { context: self.context, src: self.src, dst: self.dst, sport, dport }
+        FlowKey { context: self.ip.context, src: self.ip.src, dst: self.ip.dst, sport, dport }
     }
 }
 
@@ -85,23 +84,8 @@ impl Follower {
                 return;
             }
         };
-        let id = FrameId { frame, number: p.number, ts: p.ts };
-        if ip.fragment.is_some() {
-            self.fragment(v, &ip, id, (time, p.source));
-            return;
-        }
-        let frames = [id];
-        let carried = Carried {
-            context: ip.context,
-            src: ip.src,
-            dst: ip.dst,
-            protocol: ip.protocol,
-            payload: ip.payload,
-            frames: &frames,
-            source: p.source,
-            now: time,
-        };
-        self.carried(v, carried);
+        let frames = [FrameId { frame, number: p.number, ts: p.ts }];
+        self.packet(v, &Carried { ip, frames: &frames, source: p.source, now: time });
         if !self.calls.fresh.is_empty() {
             self.connections.settle(v, &mut self.calls);
         }
@@ -124,14 +108,23 @@ impl Follower {
         }
     }
 
+    /// A packet, whole or a fragment; whose it is.
     #[inline]
-    fn carried(&mut self, v: &mut impl Verdicts, c: Carried<'_>) -> (Owners, Class) {
-        let refusal = match c.protocol {
-            17 => match udp::parse(c.payload) {
+    fn packet(&mut self, v: &mut impl Verdicts, c: &Carried<'_>) -> (Owners, Class) {
+        if c.ip.fragment.is_some() {
+            return self.fragment(v, c);
+        }
+        self.carried(v, c)
+    }
+
+    #[inline]
+    fn carried(&mut self, v: &mut impl Verdicts, c: &Carried<'_>) -> (Owners, Class) {
+        let refusal = match c.ip.protocol {
+            17 => match udp::parse(c.ip.payload) {
                 Ok(u) => return self.datagram(v, c, &u),
                 Err(why) => why,
             },
-            6 => match tcp::parse(c.payload) {
+            6 => match tcp::parse(c.ip.payload) {
                 Ok(t) => {
                     let key = c.key(t.sport, t.dport);
                     let place = Place { key, frames: c.frames, now: c.now, source: c.source };
@@ -140,17 +133,35 @@ impl Follower {
                 }
                 Err(why) => why,
             },
-            _ => return Default::default(),
+            _ => return tunnel::over_ip(&c.ip).and_then(|found| self.inner(v, c, found)).unwrap_or_default(),
         };
         self.refused[refusal as usize] += 1;
         Default::default()
     }
 
+    /// What a tunnel carries.
+    #[cold]
+    fn inner(&mut self, v: &mut impl Verdicts, c: &Carried<'_>, found: Found<'_>) -> Option<(Owners, Class)> {
+        match found {
+            Ok(ip) => Some(self.packet(v, &Carried { ip, ..*c })),
+            Err(why) => {
+                self.refused[why as usize] += 1;
+                None
+            }
+        }
+    }
+
     #[inline]
-    fn datagram(&mut self, v: &mut impl Verdicts, c: Carried<'_>, u: &udp::Udp<'_>) -> (Owners, Class) {
+    fn datagram(&mut self, v: &mut impl Verdicts, c: &Carried<'_>, u: &udp::Udp<'_>) -> (Owners, Class) {
         let key = c.key(u.sport, u.dport);
         if sip::starts(u.payload) {
             return (self.sip(v, c, u), Class::Sip);
+        }
+        // a port that SDP names is media, whatever else it may be
+        if tunnel::has_port(u) && !self.calls.media.is_named(key) {
+            if let Some(inside) = tunnel::over_udp(&c.ip, u).and_then(|found| self.inner(v, c, found)) {
+                return inside;
+            }
         }
         let Some(first) = u.payload.first() else { return Default::default() };
         if first >> 6 == 2 {
@@ -179,10 +190,10 @@ impl Follower {
         (owners, Class::Rtp)
     }
 
-    fn sip(&mut self, v: &mut impl Verdicts, c: Carried<'_>, u: &udp::Udp<'_>) -> Owners {
-        let ends = Ends { src: c.src, sport: u.sport, dst: c.dst, dport: u.dport };
+    fn sip(&mut self, v: &mut impl Verdicts, c: &Carried<'_>, u: &udp::Udp<'_>) -> Owners {
+        let ends = Ends { src: c.ip.src, sport: u.sport, dst: c.ip.dst, dport: u.dport };
         let arrived = Arrived {
-            context: c.context,
+            context: c.ip.context,
             ends,
             transport: Transport::Udp,
             frames: c.frames,
@@ -201,39 +212,32 @@ impl Follower {
         owners
     }
 
-    fn fragment(&mut self, v: &mut impl Verdicts, ip: &Ip<'_>, id: FrameId, (now, source): (u64, u16)) {
-        let Some(f) = ip.fragment else { return };
-        match self.datagrams.push(ip, f, id, now) {
-            Pushed::Waits => v.block(id.frame),
+    #[cold]
+    fn fragment(&mut self, v: &mut impl Verdicts, c: &Carried<'_>) -> (Owners, Class) {
+        match self.datagrams.push(&c.ip, c.frames, c.now) {
+            Pushed::Waits => c.frames.iter().for_each(|id| v.block(id.frame)),
             Pushed::Whole(whole) => {
-                v.block(id.frame);
-                self.whole(v, &whole, now, source);
+                c.frames.iter().for_each(|id| v.block(id.frame));
+                return self.whole(v, &whole, c.now, c.source);
             }
             Pushed::Again(owners, class) => {
-                for call in owners.as_slice() {
-                    self.calls.give(v, id.frame, *call, class, now);
+                for (id, call) in c.frames.iter().flat_map(|id| owners.as_slice().iter().map(move |call| (id, call))) {
+                    self.calls.give(v, id.frame, *call, class, c.now);
                 }
+                return (owners, class);
             }
             Pushed::Refused(why) => {
                 let at = ["size", "too_many", "truncated"].iter().position(|w| *w == why).unwrap_or(0);
                 self.fragments_refused[at] += 1;
             }
         }
+        Default::default()
     }
 
-    /// A datagram is complete, or as complete as it will be.
-    fn whole(&mut self, v: &mut impl Verdicts, whole: &Whole, now: u64, source: u16) {
-        let carried = Carried {
-            context: whole.context,
-            src: whole.src,
-            dst: whole.dst,
-            protocol: whole.protocol,
-            payload: &whole.bytes,
-            frames: &whole.frames,
-            source,
-            now,
-        };
-        let (owners, class) = self.carried(v, carried);
+    /// A datagram is complete, or as complete as it will be; whose it is.
+    fn whole(&mut self, v: &mut impl Verdicts, whole: &Whole, now: u64, source: u16) -> (Owners, Class) {
+        let carried = Carried { ip: whole.ip(), frames: &whole.frames, source, now };
+        let (owners, class) = self.carried(v, &carried);
         if !whole.partial {
             self.datagrams.delivered(whole, owners, class);
         }
@@ -243,6 +247,7 @@ impl Follower {
         if !self.calls.fresh.is_empty() {
             self.connections.settle(v, &mut self.calls);
         }
+        (owners, class)
     }
 
     fn tick(&mut self, v: &mut impl Verdicts, now: u64) {

@@ -6,7 +6,7 @@ use lc_engine::bpf::{Instruction, Program};
 use lc_proto::sip::{self, NameAddr, Uri};
 use lc_proto::users::{Backend, Patterns};
 use lc_proto::{rtcp, rtp, sdp, websocket};
-use lc_wire::{decode as wire, ip_offset, tcp, udp, LinkType};
+use lc_wire::{decode as wire, esp, ip_offset, tcp, tunnel, udp, Addr, Ip, LinkType, Refusal};
 
 /// A frame of the link type that the first byte chooses, down to UDP or TCP.
 pub fn decode(data: &[u8]) {
@@ -21,6 +21,41 @@ pub fn decode(data: &[u8]) {
     let (udp, tcp) = (udp::parse(ip.payload), tcp::parse(ip.payload));
     assert!(udp.map_or(0, |u| u.payload.len()) <= ip.payload.len());
     assert!(tcp.map_or(0, |t| t.payload.len()) <= ip.payload.len());
+}
+
+/// A packet above which protocol the first byte says (or a datagram to one of the tunnels' ports), through all its tunnels.
+pub fn tunnels(data: &[u8]) {
+    let [choice, payload @ ..] = data else { return };
+    let ports = [4789, 8472, 4790, 6081, 2152, 3544, 1701, 4500, 37008];
+    let protocol = [4, 41, 47, 50, 94, 115, 137].get(usize::from(*choice)).copied().unwrap_or(17);
+    let (src, dst) = (Addr::v4([10, 0, 0, 1]), Addr::v4([10, 0, 0, 2]));
+    let ip = Ip { context: 0, tunnels: 0, src, dst, protocol, fragment: None, truncated: false, payload };
+    let back = Ip { src: dst, dst: src, ..ip };
+    if protocol == 17 {
+        let dport = ports[usize::from(*choice) % ports.len()];
+        let u = udp::Udp { sport: 40_000, dport, payload };
+        assert!(tunnel::has_port(&u));
+        walk(tunnel::over_udp(&ip, &u), payload.len());
+        if let (Some(Ok(a)), Some(Ok(b))) = (tunnel::over_udp(&ip, &u), tunnel::over_udp(&back, &u)) {
+            assert_eq!(a.context, b.context);
+        }
+    } else {
+        walk(tunnel::over_ip(&ip), payload.len());
+    }
+    if let Some((_, data)) = esp::null(payload, src, dst) {
+        assert!(data.len() + 22 <= payload.len());
+    }
+}
+
+/// Inwards: less is left each time, and not for ever.
+fn walk(mut found: Option<Result<Ip<'_>, Refusal>>, mut left: usize) {
+    for depth in 1.. {
+        let Some(Ok(ip)) = found else { return };
+        assert!(ip.payload.len() <= left && usize::from(ip.tunnels) == depth && ip.tunnels <= tunnel::MAX_TUNNELS);
+        left = ip.payload.len();
+        let inside = udp::parse(ip.payload).ok().filter(|u| ip.protocol == 17 && tunnel::has_port(u));
+        found = if let Some(u) = inside { tunnel::over_udp(&ip, &u) } else { tunnel::over_ip(&ip) };
+    }
 }
 
 /// One SIP message; both ways to match agree.

@@ -9,14 +9,23 @@ use crate::{ipv4, ipv6, link, mpls, ppp};
 /// Tags walked before a frame is refused (law 5: work per frame is bounded).
 pub const MAX_TAGS: usize = 8;
 
-/// Walks tags, sessions and labels down to IP: (EtherType, offset, context).
+/// Walks tags, sessions and labels down to IP, from what has this EtherType on: (EtherType, offset, context).
 #[inline]
-fn network(link: LinkType, frame: &[u8]) -> Result<(u16, usize, Context), Refusal> {
-    let (mut kind, mut at) = link::header(link, frame)?;
-    let mut context = 0;
+fn network(
+    frame: &[u8],
+    (mut kind, mut at): (u16, usize),
+    mut context: Context,
+) -> Result<(u16, usize, Context), Refusal> {
     for _ in 0..=MAX_TAGS {
         match kind {
             ethernet::IPV4 | ethernet::IPV6 => return Ok((kind, at, context)),
+            ethernet::BRIDGED => {
+                let inner = frame.get(at..).ok_or(Refusal::LinkShort)?;
+                let start = at;
+                (kind, at) = ethernet::header(inner)?;
+                at += start;
+            }
+            ethernet::PPP => (kind, at) = ppp::header(frame, at)?,
             ethernet::MPLS | ethernet::MPLS_UP => (kind, at) = mpls::header(frame, at)?,
             ethernet::PPPOE => {
                 let session;
@@ -51,15 +60,25 @@ fn mix(context: Context, tag: u64) -> Context {
 /// The [`Refusal`] that says where the walk ended; `NotIp` for frames that carry no IP.
 #[inline]
 pub fn decode(link: LinkType, frame: &[u8]) -> Result<Ip<'_>, Refusal> {
-    let (kind, at, context) = network(link, frame)?;
+    let (kind, at, context) = network(frame, link::header(link, frame)?, 0)?;
     let ip = if kind == ethernet::IPV4 { ipv4::parse(frame, at) } else { ipv6::parse(frame, at) };
     ip.map(|ip| Ip { context, ..ip })
+}
+
+/// The IP packet in what a tunnel carries: `start` is its EtherType and where it begins, `context` that of the tunnel.
+///
+/// # Errors
+/// As [`decode`].
+pub(crate) fn inside(b: &[u8], start: (u16, usize), context: Context, tunnels: u8) -> Result<Ip<'_>, Refusal> {
+    let (kind, at, context) = network(b, start, context)?;
+    let ip = if kind == ethernet::IPV4 { ipv4::parse(b, at) } else { ipv6::parse(b, at) };
+    ip.map(|ip| Ip { context, tunnels, ..ip })
 }
 
 /// Offset of the IP header in a frame and its EtherType; `None` where there is no IP.
 #[must_use]
 pub fn ip_offset(link: LinkType, frame: &[u8]) -> Option<(usize, u16)> {
-    let (kind, at, _) = network(link, frame).ok()?;
+    let (kind, at, _) = network(frame, link::header(link, frame).ok()?, 0).ok()?;
     (at < frame.len()).then_some((at, kind))
 }
 

@@ -14,6 +14,12 @@ pub const MPLS: u16 = 0x8847;
 pub const MPLS_UP: u16 = 0x8848;
 /// PPPoE session stage, RFC 2516.
 pub const PPPOE: u16 = 0x8864;
+/// ARP, RFC 826: known, and never decoded.
+const ARP: u16 = 0x0806;
+/// A whole Ethernet frame, RFC 1701: what a tunnel bridges.
+pub const BRIDGED: u16 = 0x6558;
+/// A PPP frame, RFC 2637.
+pub const PPP: u16 = 0x880b;
 
 /// Whether an EtherType announces a VLAN tag: 802.1Q, 802.1ad and the older QinQ values.
 #[must_use]
@@ -44,6 +50,19 @@ pub(crate) fn snap(frame: &[u8], at: usize) -> Result<(u16, usize), Refusal> {
     match frame.get(at..at + 6) {
         Some([0xaa, 0xaa, 3, 0, 0, 0]) => Ok((be16(frame, at + 6).ok_or(Refusal::LinkShort)?, at + 8)),
         _ => Err(Refusal::NotIp),
+    }
+}
+
+/// Whether an Ethernet frame of a known kind begins at `at`: a guess where nothing says what follows.
+#[must_use]
+pub fn looks(b: &[u8], at: usize) -> bool {
+    let version = || b.get(at + HEADER).map_or(0, |v| v >> 4);
+    match be16(b, at + 12) {
+        Some(IPV4) => version() == 4,
+        Some(IPV6) => version() == 6,
+        Some(MPLS | MPLS_UP | PPPOE | ARP) => true,
+        Some(kind) => is_vlan(kind),
+        None => false,
     }
 }
 

@@ -2,8 +2,9 @@
 
 use crate::addr::Addr;
 
-/// Where a five-tuple lives: its stack of VLAN ids and its PPPoE session. Two contexts never share endpoints. VLAN 0
-/// (priority only) is the untagged network; MPLS labels differ by direction and take no part.
+/// Where a five-tuple lives: its stack of VLAN ids, its PPPoE session, its tunnels ([`crate::tunnel`] says what of them).
+/// Two contexts never share endpoints. VLAN 0 (priority only) is the untagged network; MPLS labels differ by direction
+/// and take no part.
 pub type Context = u64;
 
 /// Position of a fragment in its datagram.
@@ -20,8 +21,10 @@ pub struct Fragment {
 /// An IP packet of either version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ip<'a> {
-    /// VLANs and session around it.
+    /// VLANs, session and tunnels around it.
     pub context: Context,
+    /// How many tunnels are around it.
+    pub tunnels: u8,
     /// Source address.
     pub src: Addr,
     /// Destination address.

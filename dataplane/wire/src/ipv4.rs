@@ -38,6 +38,7 @@ pub fn parse(b: &[u8], at: usize) -> Result<Ip<'_>, Refusal> {
     });
     Ok(Ip {
         context: 0,
+        tunnels: 0,
         src: Addr::v4([h[12], h[13], h[14], h[15]]),
         dst: Addr::v4([h[16], h[17], h[18], h[19]]),
         protocol: h[9],

@@ -72,7 +72,16 @@ fn extension(b: &[u8], at: usize, end: usize) -> Result<usize, Refusal> {
 
 fn ip<'a>(h: &[u8; HEADER], protocol: u8, fragment: Option<Fragment>, truncated: bool, payload: &'a [u8]) -> Ip<'a> {
     let word = |at: usize| -> [u8; 16] { std::array::from_fn(|i| h[at + i]) };
-    Ip { context: 0, src: Addr::v6(word(8)), dst: Addr::v6(word(24)), protocol, fragment, truncated, payload }
+    Ip {
+        context: 0,
+        tunnels: 0,
+        src: Addr::v6(word(8)),
+        dst: Addr::v6(word(24)),
+        protocol,
+        fragment,
+        truncated,
+        payload,
+    }
 }
 
 #[cfg(test)]

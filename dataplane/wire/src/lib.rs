@@ -6,17 +6,26 @@
 
 pub mod addr;
 pub mod capture;
+pub mod checksum;
 pub mod decode;
+pub mod esp;
 pub mod ethernet;
+pub mod gre;
+pub mod gtp;
 pub mod ip;
 pub mod ipv4;
 pub mod ipv6;
+pub mod l2tp;
 pub mod link;
 pub mod mpls;
 pub mod ppp;
 pub mod refusal;
 pub mod tcp;
+pub mod teredo;
+pub mod tunnel;
+pub mod tzsp;
 pub mod udp;
+pub mod vxlan;
 
 pub use addr::Addr;
 pub use capture::{LinkType, Packet};

@@ -28,11 +28,16 @@ pub enum Refusal {
     UdpLength,
     TcpShort,
     TcpHeaderLength,
+    GreShort,
+    GreVersion,
+    ErspanShort,
+    ErspanVersion,
+    TooManyTunnels,
 }
 
 impl Refusal {
     /// Every case, in the order of the counters.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 28] = [
         Self::NotIp,
         Self::LinkUnsupported,
         Self::LinkShort,
@@ -56,6 +61,11 @@ impl Refusal {
         Self::UdpLength,
         Self::TcpShort,
         Self::TcpHeaderLength,
+        Self::GreShort,
+        Self::GreVersion,
+        Self::ErspanShort,
+        Self::ErspanVersion,
+        Self::TooManyTunnels,
     ];
 
     /// (layer, reason) as the metric `decode_refusals_total` labels them.
@@ -85,6 +95,11 @@ impl Refusal {
             Self::UdpLength => ("udp", "length"),
             Self::TcpShort => ("tcp", "short"),
             Self::TcpHeaderLength => ("tcp", "header_length"),
+            Self::GreShort => ("gre", "short"),
+            Self::GreVersion => ("gre", "version"),
+            Self::ErspanShort => ("erspan", "short"),
+            Self::ErspanVersion => ("erspan", "version"),
+            Self::TooManyTunnels => ("tunnel", "too_many"),
         }
     }
 }

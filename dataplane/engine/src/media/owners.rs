@@ -187,6 +187,12 @@ impl Media {
         one.max_by_key(|c| c.stamp).map(|c| c.call).into_iter().collect()
     }
 
+    /// Whether SDP names either end of a flow, or did a moment ago.
+    #[must_use]
+    pub fn is_named(&self, key: FlowKey) -> bool {
+        key.ends().iter().any(|e| self.end(e).and_then(|at| self.ends.get(at)).is_some_and(|e| !e.claims.is_empty()))
+    }
+
     /// The owners of a flow's last packet.
     #[must_use]
     pub fn owners(&self, at: Ref) -> Owners {
