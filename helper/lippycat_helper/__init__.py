@@ -12,6 +12,8 @@ imports the wire for layouts and codes.
     marker       which namespace of /run/netns a run of lippycat made
     namespace    creating, entering, identifying a network namespace
     boot         the moment with CAP_SYS_ADMIN
+    node         a program: a container's first step on a node
+    probe        a program: does a helper live
     keeper       removes the namespace that a run made
     tap          making, preparing and recognising a device
     rules        packet filter rules of a device

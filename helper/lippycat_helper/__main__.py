@@ -68,7 +68,7 @@ def _options() -> argparse.ArgumentParser:
         help="make devices, or open sockets for live capture (default %(default)s)",
     )  # fmt: skip
     parser.add_argument("--check", action="store_true", help="read the policy, say what is wrong with it, and end")
-    parser.add_argument("--netns", default="", help="the namespace to serve, instead of the policy's")
+    parser.add_argument("--netns", default="", help="the namespace to serve instead of the policy's, or to capture in")
     run = parser.add_argument_group("as lippycat executes it")
     run.add_argument("--fd", type=int, help="the inherited socket to serve")
     tap = parser.add_argument_group("for one device (role tap)")
@@ -129,7 +129,7 @@ def _service(options: argparse.Namespace) -> None:
     manager = Manager.found()
     where = policy.capture_socket if capture else policy.socket
     with listening(manager.listener(), where, policy.group) as listener:
-        role = _role(policy, manager, capture=capture)
+        role = _role(policy, manager, options)
         say(f"serving {path} in {role.place.netns or 'the current namespace'} (role {options.role})")
         try:
             Service(role, listener, reread, manager).run()
@@ -144,9 +144,9 @@ def _room_for_descriptors() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, _DESCRIPTORS), hard))
 
 
-def _role(policy: Policy, manager: Manager, *, capture: bool) -> Devices | Capturing:
-    if capture:
-        return Capturing(policy, boot_capture())
+def _role(policy: Policy, manager: Manager, options: argparse.Namespace) -> Devices | Capturing:
+    if options.role == "capture":
+        return Capturing(policy, boot_capture(options.netns))
     devices = Devices(policy, boot(policy.netns, temporary=False), keeps=True, manager=manager)
     devices.restore()
     return devices

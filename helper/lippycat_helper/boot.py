@@ -1,8 +1,8 @@
 """The boot phase: the moment with CAP_SYS_ADMIN, before anything is served.
 
 Entering (or creating) the namespace is all that needs it. `boot` returns with
-CAP_NET_ADMIN alone, for good; `boot_capture`, which needs no CAP_SYS_ADMIN, with
-CAP_NET_RAW alone.
+CAP_NET_ADMIN alone, for good; `boot_capture`, which needs CAP_SYS_ADMIN only to capture in
+another namespace than its own, with CAP_NET_RAW alone.
 """
 
 # System calls as the kernel has them: flags and errno are what counts here.
@@ -76,12 +76,23 @@ def boot(netns: str, *, temporary: bool) -> Place:
     return Place(netns, info.st_dev, info.st_ino, lease)
 
 
-def boot_capture() -> Place:
-    """Drop everything but CAP_NET_RAW, in the namespace that this process is in."""
+def boot_capture(netns: str = "") -> Place:
+    """Enter the namespace (none is the current one), then drop everything but CAP_NET_RAW.
+
+    It must exist: to capture is never a reason to create one. Raises HelperError.
+    """
     privileges.need(privileges.NET_RAW, "live capture")
+    if netns and not namespace.inside(netns):
+        privileges.need(privileges.SYS_ADMIN, f"entering the namespace {netns}")
+        if not namespace.exists(netns):
+            raise HelperError(f"there is no namespace {netns} to capture in (ip netns list shows what there is)")
+        try:
+            namespace.enter(netns)
+        except OSError as error:
+            raise HelperError(f"cannot enter the namespace {netns}: {error.strerror}") from None
     privileges.keep_only(privileges.NET_RAW)
     info = os.stat("/proc/self/ns/net")
-    return Place("", info.st_dev, info.st_ino, None)
+    return Place(netns, info.st_dev, info.st_ino, None)
 
 
 def _lasting(netns: str) -> None:

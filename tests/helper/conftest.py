@@ -53,8 +53,8 @@ def service(privileged, folder, swept):
     """Start a service for the namespace `swept`; the policy's text is given."""
     with contextlib.ExitStack() as stack:
 
-        def start(policy, *prefix, role="tap"):
-            made = Service(folder, f'namespace = "{swept}"\n{policy}', *prefix, role=role)
+        def start(policy, *prefix, role="tap", netns=""):
+            made = Service(folder, f'namespace = "{swept}"\n{policy}', *prefix, role=role, netns=netns)
             stack.callback(made.close)
             return made
 

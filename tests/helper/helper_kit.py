@@ -149,7 +149,8 @@ class Run:
 class Service:
     """A helper service of its own, with its socket in a folder of the test."""
 
-    def __init__(self, folder, policy, *prefix, role="tap"):
+    def __init__(self, folder, policy, *prefix, role="tap", netns=""):
+        self.arguments = ["--netns", netns] if netns else []
         self.path = str(folder / f"{role}.sock")
         self.role = role
         file = folder / "helper.toml"
@@ -176,6 +177,7 @@ class Service:
                     self.role,
                     "--policy",
                     self.file,
+                    *self.arguments,
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
