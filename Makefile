@@ -25,6 +25,7 @@ bench: setup ## measure beside the peers, into benchmarks/results/ (as root)
 
 docs: setup ## write docs/reference/ anew from the code
 	@$(RUN) .venv/bin/python scripts/make_docs.py
+	@$(RUN) .venv/bin/python scripts/make_k8s.py
 
 lock: setup ## resolve the Python lock files anew
 	@$(RUN) scripts/lock.sh
