@@ -101,6 +101,7 @@ class Line:
         batch: int = 32,
         backpressure: bool = True,
         tcp: tuple[int, int, int, int, int] | None = None,
+        tcp_buffers: tuple[str, int, bool] | None = None,
         deduplicate: bool = False,
         files: list[FileSink] = ...,
         vif: VifSink | None = None,

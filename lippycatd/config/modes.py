@@ -24,6 +24,7 @@ MODES: Mapping[str, Mapping[str, Value]] = {
         "capture.block_timeout": "20ms",
         "virtual_interface.buffer_size": "65536",
         "voip.tcp_batch_size": "128",
+        "voip.tcp_buffer_pool_size": "4000",
     },
     # single frames at once; the thread that reads also writes, and looks for a while before it sleeps
     "latency": {
@@ -31,6 +32,7 @@ MODES: Mapping[str, Mapping[str, Value]] = {
         "capture.busy_poll": "200us",
         "virtual_interface.direct": "true",
         "voip.tcp_batch_size": "8",
+        "voip.tcp_buffer_strategy": "fixed",
     },
     # small tables and rings: bursts are dropped sooner, and counted
     "memory": {
@@ -43,5 +45,8 @@ MODES: Mapping[str, Mapping[str, Value]] = {
         "voip.tcp_memory_limit": "8MiB",
         "voip.tcp_stream_timeout": "2m",
         "voip.tcp_cleanup_interval": "10s",
+        "voip.tcp_buffer_strategy": "ring",
+        "voip.tcp_buffer_pool_size": "100",
+        "voip.memory_optimization": "true",
     },
 }

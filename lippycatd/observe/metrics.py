@@ -138,6 +138,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(_COUNTER, "reports_left_out", "Repeated reports that were left out", (), _one("reports_left_out")),
     Family(_COUNTER, "decode_refusals", "Frames that a layer refused", ("layer", "reason"), _pairs("refusals")),
     Family(_COUNTER, "hold_missed_packets", "Expired packets whose call was selected later", (), _one("hold_missed")),
+    Family(_COUNTER, "memory_trims", "Times that memory was given back", (), _one("memory_trims")),
     Family(
         _COUNTER, "shared_segments", "TCP segments kept that also carry other users' bytes", (), _one("shared_segments")
     ),

@@ -132,6 +132,7 @@ def line(opened: Opened, *, sip_bytes: bool = False, metrics: bool = False) -> _
             batch=config.voip.tcp_batch_size,
             backpressure=config.voip.enable_backpressure,
             tcp=config.voip.tcp_limits,
+            tcp_buffers=config.voip.tcp_buffers,
             users=list(config.voip.sip_users),
             call_ids=list(config.voip.call_ids),
             protocols=list(config.capture.protocols),

@@ -1,6 +1,6 @@
 """Calls with media by sipp over UDP and TCP between two namespaces; a forwarding program in the middle puts VLAN tags
-on some of them. What lippycatd tells of the tagged wire equals sipp's statistics, tshark's on a capture taken beside it,
-and what the forwarding program sent. 20 calls; with LIPPYCAT_FULL=1 200."""
+on some of them. What lippycatd tells of the tagged wire equals sipp's statistics, tshark's on a capture taken beside
+it, and what the forwarding program sent. 20 calls; with LIPPYCAT_FULL=1 200."""
 
 from __future__ import annotations
 

@@ -60,6 +60,7 @@ STATS = {
     "reassembly": {"streams": {"open": 1}, "bytes": 77},
     "hold_missed": 5,
     "shared_segments": 6,
+    "memory_trims": 2,
     "vif": {
         "lc0": {
             "injected_packets": 4,
@@ -122,6 +123,7 @@ NAMES = {
     'decode_refusals_total{layer="ipv4",reason="short"}': 1,
     "hold_missed_packets_total": 5,
     "shared_segments_total": 6,
+    "memory_trims_total": 2,
     'build_info{version="1.2.3"}': 1,
 }
 

@@ -6,6 +6,7 @@ use lc_proto::sip::{MAX_BODY, MAX_HEAD};
 
 use crate::calls::Owner;
 use crate::defrag::FrameId;
+use crate::pool::{Pool, BUFFER};
 
 /// Bytes of one direction held for a message that is not complete: the longest head and body.
 pub const MAX_BUFFER: usize = MAX_HEAD + MAX_BODY;
@@ -44,6 +45,7 @@ pub struct Half {
     consumed: usize,
     late: BTreeMap<u64, Vec<u8>>,
     late_bytes: usize,
+    late_room: usize,
     late_since: u64,
     /// Sorted by `start`: what a message touches stands at the front.
     segments: VecDeque<Segment>,
@@ -99,7 +101,7 @@ impl Half {
     #[must_use]
     pub fn weight(&self) -> usize {
         self.buffer.capacity()
-            + self.late_bytes
+            + self.late_room
             + self.late.len() * 64
             + self.segments.len() * std::mem::size_of::<Segment>()
             + self.history.len() * std::mem::size_of::<(u64, u64, Owner)>()
@@ -107,7 +109,14 @@ impl Half {
 
     /// Takes a segment. Gives the owners of what it repeats, whether the frame waits for its message, and the segments
     /// that had to be dropped for the limits.
-    pub fn push(&mut self, seq: u32, payload: &[u8], id: FrameId, now: u64) -> (Vec<Owner>, bool, Vec<Segment>) {
+    pub fn push(
+        &mut self,
+        seq: u32,
+        payload: &[u8],
+        id: FrameId,
+        now: u64,
+        pool: &mut Pool,
+    ) -> (Vec<Owner>, bool, Vec<Segment>) {
         if !self.started {
             self.next = ORIGIN | u64::from(seq);
             self.started = true;
@@ -127,10 +136,10 @@ impl Half {
             self.span += payload.len();
         }
         if start > self.next {
-            self.early(start, payload, now);
+            self.early(start, payload, now, pool);
         } else if end > self.next {
             self.append(start, payload);
-            self.pull();
+            self.pull(pool);
         }
         let mut dropped = Vec::new();
         while self.segments.len() > MAX_SEGMENTS || self.span > MAX_SPAN {
@@ -151,32 +160,47 @@ impl Half {
         self.next = start + payload.len() as u64;
     }
 
-    fn early(&mut self, start: u64, payload: &[u8], now: u64) {
+    fn early(&mut self, start: u64, payload: &[u8], now: u64, pool: &mut Pool) {
         if self.late.is_empty() {
             self.late_since = now;
         }
         if self.late_bytes + payload.len() > MAX_LATE {
             return; // the gap is given up before: see `gives_up`
         }
-        let longer = self.late.get(&start).is_none_or(|l| l.len() < payload.len());
-        if longer {
-            self.late_bytes += payload.len();
-            if let Some(old) = self.late.insert(start, payload.to_vec()) {
-                self.late_bytes -= old.len();
+        for (at, part) in (start..).step_by(BUFFER).zip(payload.chunks(BUFFER)) {
+            if self.late.get(&at).is_none_or(|l| l.len() < part.len()) {
+                let Some(buffer) = pool.take(part) else { return };
+                self.late_bytes += part.len();
+                self.late_room += buffer.capacity();
+                if let Some(old) = self.late.insert(at, buffer) {
+                    self.done(old, pool);
+                }
             }
+        }
+        while self.late_bytes > pool.most() {
+            let Some((_, first)) = self.late.pop_first() else { return };
+            self.done(first, pool);
+            pool.overwritten += 1;
         }
     }
 
-    fn pull(&mut self) {
+    /// Early bytes are of no use any more.
+    fn done(&mut self, buffer: Vec<u8>, pool: &mut Pool) {
+        self.late_bytes -= buffer.len();
+        self.late_room -= buffer.capacity();
+        pool.put(buffer);
+    }
+
+    fn pull(&mut self, pool: &mut Pool) {
         while let Some((start, _)) = self.late.first_key_value() {
             if *start > self.next {
                 return;
             }
             if let Some((start, payload)) = self.late.pop_first() {
-                self.late_bytes -= payload.len();
                 if start + payload.len() as u64 > self.next {
                     self.append(start, &payload);
                 }
+                self.done(payload, pool);
             }
         }
     }
@@ -190,10 +214,10 @@ impl Half {
     }
 
     /// Skips the hole: the caller has consumed what stands before it. Gives segments all of whose bytes were skipped.
-    pub fn skip_hole(&mut self, now: u64) -> Vec<Segment> {
+    pub fn skip_hole(&mut self, now: u64, pool: &mut Pool) -> Vec<Segment> {
         if let Some(start) = self.late.first_key_value().map(|(s, _)| *s) {
             self.next = start;
-            self.pull();
+            self.pull(pool);
             self.late_since = now;
             self.at_start = false;
         }
@@ -248,12 +272,22 @@ impl Half {
         frames
     }
 
+    /// Memory that is not in use is given back.
+    pub fn trim(&mut self) {
+        if self.pending().is_empty() {
+            (self.buffer, self.consumed) = (Vec::new(), 0);
+        }
+        self.segments.shrink_to_fit();
+        self.history.shrink_to_fit();
+    }
+
     /// All that waits is given up.
-    pub fn clear(&mut self) -> Vec<Segment> {
+    pub fn clear(&mut self, pool: &mut Pool) -> Vec<Segment> {
         self.buffer = Vec::new();
         self.consumed = 0;
-        self.late.clear();
-        self.late_bytes = 0;
+        while let Some((_, early)) = self.late.pop_first() {
+            self.done(early, pool);
+        }
         self.history.clear();
         self.span = 0;
         self.segments.drain(..).collect()
@@ -263,6 +297,7 @@ impl Half {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pool::Strategy;
 
     fn id(frame: u64) -> FrameId {
         FrameId { frame, number: frame + 1, ts: 0 }
@@ -270,36 +305,75 @@ mod tests {
 
     #[test]
     fn reordering_overlap_and_wrap() {
-        let mut h = Half::default();
+        let (mut h, mut pool) = (Half::default(), Pool::default());
         h.syn(u32::MAX - 2);
-        h.push(u32::MAX - 1, b"ab", id(0), 0);
-        h.push(2, b"ef", id(1), 0);
-        h.push(u32::MAX, b"bcdX", id(2), 0);
+        h.push(u32::MAX - 1, b"ab", id(0), 0, &mut pool);
+        h.push(2, b"ef", id(1), 0, &mut pool);
+        h.push(u32::MAX, b"bcdX", id(2), 0, &mut pool);
         assert_eq!(h.pending(), b"abcdXf");
         assert_eq!(h.carriers(2), [id(0), id(2)]);
         let touched = h.consume(6, Owner::Connection, None);
         assert!(touched.iter().all(|(_, done)| *done) && touched.len() == 3);
-        assert_eq!(h.push(0, b"cd", id(3), 0).0, [Owner::Connection]);
+        assert_eq!(h.push(0, b"cd", id(3), 0, &mut pool).0, [Owner::Connection]);
     }
 
     #[test]
     fn holes() {
-        let mut h = Half::default();
-        h.push(100, b"ab", id(0), 0);
-        h.push(110, b"xy", id(1), 5);
+        let (mut h, mut pool) = (Half::default(), Pool::default());
+        h.push(100, b"ab", id(0), 0, &mut pool);
+        h.push(110, b"xy", id(1), 5, &mut pool);
         assert!(!h.gives_up(6, false) && h.gives_up(2_000_000_006, false));
         h.acknowledged(112);
         assert!(h.gives_up(300_000_000, false));
         h.consume(2, Owner::None, None);
-        h.skip_hole(9);
+        h.skip_hole(9, &mut pool);
         assert_eq!(h.pending(), b"xy");
     }
 
     #[test]
     fn a_segment_of_two_messages_is_done_with_the_second() {
-        let mut h = Half::default();
-        h.push(0, b"aabb", id(0), 0);
+        let (mut h, mut pool) = (Half::default(), Pool::default());
+        h.push(0, b"aabb", id(0), 0, &mut pool);
         assert!(!h.consume(2, Owner::None, None)[0].1);
         assert!(h.consume(2, Owner::Connection, None)[0].1);
+    }
+
+    /// A first byte is missing; then so many segments of 1,000 bytes come.
+    fn early(strategy: Strategy, size: usize, segments: u32) -> (Half, Pool) {
+        let (mut h, mut pool) = (Half::default(), Pool::new(strategy, size));
+        h.syn(0);
+        for n in 0..segments {
+            h.push(2 + 1000 * n, &[n as u8; 1000], id(u64::from(n)), 0, &mut pool);
+        }
+        (h, pool)
+    }
+
+    #[test]
+    fn a_fixed_pool_keeps_the_first_early_bytes_and_a_ring_the_last() {
+        for (strategy, size, bytes, first, refused, overwritten) in [
+            (Strategy::Adaptive, 4, 50_000, 0, 0, 0),
+            (Strategy::Fixed, 4, 4_000, 0, 46, 0),
+            (Strategy::Ring, 4, 32_000, 18, 0, 18),
+        ] {
+            let (mut h, mut pool) = early(strategy, size, 50);
+            assert_eq!((h.held(), pool.refused, pool.overwritten), (bytes, refused, overwritten), "{strategy:?}");
+            h.skip_hole(0, &mut pool);
+            assert_eq!((h.pending().len(), h.pending()[0]), (bytes, first), "{strategy:?}");
+            assert_eq!(pool.levels(), (0, 4), "{strategy:?}");
+        }
+    }
+
+    #[test]
+    fn long_early_segments_take_several_buffers() {
+        let (mut h, mut pool) = (Half::default(), Pool::default());
+        h.syn(0);
+        let long: Vec<u8> = (0..5000u32).map(|n| n as u8).collect();
+        h.push(2, &long, id(0), 0, &mut pool);
+        assert_eq!(pool.levels(), (3, 0));
+        h.push(1, b"x", id(1), 0, &mut pool);
+        assert_eq!((&h.pending()[1..], pool.levels()), (&long[..], (0, 3)));
+        h.consume(5001, Owner::None, None);
+        h.trim();
+        assert_eq!(h.buffer.capacity(), 0);
     }
 }

@@ -17,6 +17,7 @@ pub mod hold;
 pub mod kpi;
 pub mod media;
 pub mod offers;
+pub mod pool;
 pub mod record;
 pub mod reports;
 pub mod select;

@@ -95,6 +95,17 @@ impl<T> Slab<T> {
         }
     }
 
+    /// Gives the memory of free places behind the last one taken back.
+    pub fn shrink(&mut self) {
+        while matches!(self.places.last(), Some(Place::Free)) {
+            self.places.pop();
+        }
+        let len = self.places.len();
+        self.free.retain(|slot| (*slot as usize) < len);
+        self.places.shrink_to_fit();
+        self.free.shrink_to_fit();
+    }
+
     /// What is in a place, with its reference; for tables that keep places alone.
     #[inline]
     #[must_use]
@@ -126,5 +137,12 @@ mod tests {
         let b = s.insert('b');
         assert_eq!((a.slot, s.get(a), s.get(b), s.len()), (b.slot, None, Some(&'b'), 1));
         assert_eq!(s.remove(a), None);
+        let c = s.insert('c');
+        s.remove(b);
+        s.shrink(); // the place before c stays
+        assert_eq!((s.places.len(), s.get(c), s.len()), (2, Some(&'c'), 1));
+        s.remove(c);
+        s.shrink();
+        assert_eq!((s.places.capacity(), s.len(), s.insert('d').slot), (0, 0, 0));
     }
 }

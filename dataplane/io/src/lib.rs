@@ -10,6 +10,7 @@ pub mod clock;
 pub mod counters;
 pub mod files;
 pub mod interrupt;
+pub mod memory;
 pub mod merge;
 pub mod pcap_out;
 pub mod sandbox;

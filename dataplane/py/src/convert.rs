@@ -268,6 +268,8 @@ pub fn follow(py: Python<'_>, d: &Bound<'_, PyDict>, f: &Follow) -> PyResult<()>
     for (name, n) in ["calls", "endpoints", "flows", "connections", "datagrams"].iter().zip(f.tables) {
         tables.set_item(name, n)?;
     }
+    tables.set_item("tcp_buffers", f.buffers.0)?;
+    tables.set_item("tcp_buffers_free", f.buffers.1)?;
     d.set_item("tables", tables)?;
     d.set_item("evictions", pairs(py, &f.evictions)?)?;
     d.set_item("refusals", pairs(py, &f.refusals)?)?;
@@ -279,6 +281,7 @@ pub fn follow(py: Python<'_>, d: &Bound<'_, PyDict>, f: &Follow) -> PyResult<()>
     reassembly.set_item("bytes", f.reassembly.2)?;
     d.set_item("reassembly", reassembly)?;
     d.set_item("hold_missed", f.missed)?;
+    d.set_item("memory_trims", f.trims)?;
     d.set_item("shared_segments", f.shared)
 }
 

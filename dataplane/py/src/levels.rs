@@ -38,6 +38,8 @@ pub fn follow(f: &Follower, missed: u64) -> Follow {
             ("connections", "idle", tcp[1]),
             ("connections", "hole", tcp[2]),
             ("connections", "buffer", tcp[3]),
+            ("tcp_buffers", "refused", f.connections.pool.refused),
+            ("tcp_buffers", "overwritten", f.connections.pool.overwritten),
             ("datagrams", "idle", f.datagrams.evicted[0]),
             ("datagrams", "limit", f.datagrams.evicted[1]),
             ("records", "limit", f.calls.stats.records_lost),
@@ -46,5 +48,7 @@ pub fn follow(f: &Follower, missed: u64) -> Follow {
         reassembly: f.connections.levels(),
         missed,
         shared: f.connections.shared,
+        buffers: f.connections.pool.levels(),
+        trims: f.connections.trims,
     }
 }

@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use lc_engine::bpf::{Instruction, Program};
+use lc_engine::pool::Strategy;
 use lc_engine::select::{Class, Selection, VOIP};
 use lc_engine::stream::Measure;
 use lc_engine::tcp::Limits;
@@ -150,8 +151,9 @@ impl Line {
     #[new]
     #[pyo3(signature = (*, inputs=vec![], live=vec![], users=vec![], call_ids=vec![], protocols=vec![], voip=false, filters=None,
         matcher="auto", hold_time_ns=10_000_000_000, hold_bytes=64 << 20, loops=1, count=0, startup_delay_ns=0,
-        spin_ns=0, batch=32, backpressure=true, tcp=None, deduplicate=false, files=vec![], vif=None, records=None,
-        show_dtmf=false, sip_bytes=false, rtcp=false, jitter_buffer_ns=60_000_000, g711_plc=true, rtp_heuristic=false,
+        spin_ns=0, batch=32, backpressure=true, tcp=None, tcp_buffers=None, deduplicate=false, files=vec![], vif=None,
+        records=None, show_dtmf=false, sip_bytes=false, rtcp=false, jitter_buffer_ns=60_000_000, g711_plc=true,
+        rtp_heuristic=false,
         metrics=false, trunks=vec![]))]
     #[allow(clippy::too_many_arguments)] // keyword arguments: one description
     fn new(
@@ -173,6 +175,7 @@ impl Line {
         batch: usize,
         backpressure: bool,
         tcp: Option<(usize, usize, u64, u64, u64)>,
+        tcp_buffers: Option<(String, usize, bool)>,
         deduplicate: bool,
         files: Vec<Py<FileSink>>,
         vif: Option<Py<VifSink>>,
@@ -191,6 +194,10 @@ impl Line {
         }
         let shared = Arc::new(Shared::new(!live.is_empty()));
         let matcher = backend(matcher)?;
+        let (strategy, pool_size, trim) = match tcp_buffers {
+            Some((name, size, trim)) => (name.parse().map_err(value)?, size, trim),
+            None => (Strategy::default(), 1000, false),
+        };
         let spec = Spec {
             filters: programs(filters.unwrap_or_default())?,
             selection: selection(&users, call_ids, &protocols, matcher, voip)?,
@@ -214,13 +221,15 @@ impl Line {
             inputs: open(&inputs, &shared)?,
             #[cfg(target_os = "linux")]
             live: rings(&live, deduplicate, Duration::from_nanos(spin_ns))?,
-            limits: tcp.map_or_else(Limits::default, |(buffers, bytes, idle, age, sweep)| Limits {
+            limits: tcp.map_or(Limits { trim, ..Limits::default() }, |(buffers, bytes, idle, age, sweep)| Limits {
                 buffers,
                 bytes,
                 idle,
                 age,
                 sweep,
+                trim,
             }),
+            pool: (strategy, pool_size),
             #[cfg(target_os = "linux")]
             backpressure,
             batch: batch.max(1),

@@ -3,6 +3,7 @@
 //! A regular file is read twice when what a frame's fate is may depend on a later one: pass 1 follows the calls and
 //! marks frames, pass 2 emits the marked ones in file order and is the one that counts. Pipes hold undecided frames.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use lc_engine::bpf::Program;
 use lc_engine::follow::Follower;
 use lc_engine::frames::{Bitmap, FrameNo};
 use lc_engine::hold::Hold;
+use lc_engine::pool::{Pool, Strategy};
 use lc_engine::select::Selection;
 use lc_engine::stream::Measure;
 use lc_engine::tcp::Limits;
@@ -53,6 +55,8 @@ pub struct Spec {
     pub live: Option<Rings>,
     /// Of TCP connections.
     pub limits: Limits,
+    /// How their early bytes get memory, and how many buffers are kept.
+    pub pool: (Strategy, usize),
     /// Live: whether the line does less when it is hard pressed.
     #[cfg(target_os = "linux")]
     pub backpressure: bool,
@@ -113,6 +117,8 @@ pub(crate) enum Gate {
 
 /// The worker.
 pub struct Worker {
+    /// How often memory had been given back.
+    trims: Cell<u64>,
     pub(crate) spec: Spec,
     pub(crate) out: Out,
     pub(crate) shared: Arc<Shared>,
@@ -131,6 +137,7 @@ impl Worker {
         let packets = spec.records == Records::Packet;
         let out = Out { sinks, accounts, packets, left, shared: Arc::clone(&shared), clocks: (0, 0) };
         Self {
+            trims: Cell::new(0),
             spec,
             out,
             shared,
@@ -453,6 +460,7 @@ impl Worker {
         follower.calls.tells_rtcp = records && self.spec.rtcp;
         follower.calls.media.guesses = self.spec.guesses;
         follower.connections.limits = self.spec.limits;
+        follower.connections.pool = Pool::new(self.spec.pool.0, self.spec.pool.1);
         follower.calls.set_trunks(self.spec.trunks.clone());
         follower
     }
@@ -463,6 +471,9 @@ impl Worker {
     }
 
     pub(crate) fn levels(&self, f: &Follower, missed: u64) {
+        if self.trims.replace(f.connections.trims) < f.connections.trims {
+            lc_io::memory::give_back();
+        }
         let follow = follow(f, missed);
         self.shared.publish(|s| s.follow = follow);
     }

@@ -85,6 +85,10 @@ pub struct Follow {
     pub missed: u64,
     /// TCP segments kept whole for a part of them.
     pub shared: u64,
+    /// Buffers of early TCP segments: in use, and kept for their next use.
+    pub buffers: (usize, usize),
+    /// How often memory was given back.
+    pub trims: u64,
 }
 
 /// A packet for a formatter.

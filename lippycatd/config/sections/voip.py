@@ -70,6 +70,24 @@ class Voip(Section):
     tcp_memory_limit: Annotated[
         Size, Ge(1 << 16), Le(1 << 40), Option("bytes that all TCP connections hold together", unit="size")
     ] = 100 << 20
+    tcp_buffer_strategy: Annotated[
+        Literal["adaptive", "fixed", "ring"],
+        Option(
+            "memory of TCP segments that come too early: as much as they need; the buffers of the pool alone, the rest "
+            "is refused; or the latest 32 KiB of each direction",
+            ("--tcp-buffer-strategy",),
+        ),
+    ] = "adaptive"
+    tcp_buffer_pool_size: Annotated[
+        int,
+        Ge(1),
+        Le(10**6),
+        Option(
+            "buffers of 2 KiB for TCP segments that come too early, kept for their next use; a fixed pool has all of "
+            "them from the start",
+            unit="buffers",
+        ),
+    ] = 1000
     tcp_stream_timeout: Annotated[
         Duration,
         Ge(10**9),
@@ -94,6 +112,13 @@ class Voip(Section):
             ("--enable-backpressure",),
         ),
     ] = True
+    memory_optimization: Annotated[
+        bool,
+        Option(
+            "give memory back after bursts, at each voip.tcp_cleanup_interval: some milliseconds of a processor",
+            ("--memory-optimization",),
+        ),
+    ] = False
     show_dtmf: Annotated[bool, Option("show DTMF digits in stream records instead of masking them")] = False
     rtp_heuristic: Annotated[
         bool,
@@ -132,6 +157,11 @@ class Voip(Section):
         Literal["auto", "cpu-simd", "disabled"],
         Option("the matcher that looks for users", ("--gpu-backend",), later=("cuda", "opencl")),
     ] = "auto"
+
+    @property
+    def tcp_buffers(self) -> tuple[str, int, bool]:
+        """What the core takes: how early segments get memory, buffers of the pool, whether memory is given back."""
+        return self.tcp_buffer_strategy, self.tcp_buffer_pool_size, self.memory_optimization
 
     @property
     def tcp_limits(self) -> tuple[int, int, int, int, int]:

@@ -7,6 +7,7 @@ use crate::calls::{Calls, Owner};
 use crate::frames::{FrameNo, Waiting};
 use crate::half::Half;
 use crate::media::End;
+use crate::pool::Pool;
 use crate::select::Class;
 use crate::slab::Ref;
 use crate::verdict::Verdicts;
@@ -154,17 +155,17 @@ impl Connection {
     }
 
     /// It carries nothing that is followed.
-    pub(super) fn forget(&mut self, v: &mut impl Verdicts) {
+    pub(super) fn forget(&mut self, v: &mut impl Verdicts, pool: &mut Pool) {
         for frame in self.edges.take().chain(self.bare.take()) {
             v.release(frame);
         }
-        self.clear(v);
+        self.clear(v, pool);
         *self.halves = <[Half; 2]>::default();
     }
 
-    pub(super) fn clear(&mut self, v: &mut impl Verdicts) {
+    pub(super) fn clear(&mut self, v: &mut impl Verdicts, pool: &mut Pool) {
         for half in self.halves.iter_mut() {
-            for s in half.clear() {
+            for s in half.clear(pool) {
                 v.unblock(s.id.frame);
             }
         }

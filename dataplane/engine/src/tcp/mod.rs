@@ -14,7 +14,9 @@ use lc_wire::tcp::{Tcp, FIN, RST, SYN};
 
 use crate::calls::{Calls, Owner};
 use crate::defrag::FrameId;
+use crate::half::Half;
 use crate::media::{End, FlowKey};
+use crate::pool::Pool;
 use crate::select::Class;
 use crate::slab::{Ref, Slab};
 use crate::verdict::Verdicts;
@@ -42,11 +44,20 @@ pub struct Limits {
     pub age: u64,
     /// Between two looks for what has become too old.
     pub sweep: u64,
+    /// Whether memory that is not in use is given back then.
+    pub trim: bool,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { buffers: 10_000, bytes: MAX_BYTES, idle: 600 * SECOND, age: 300 * SECOND, sweep: 60 * SECOND }
+        Self {
+            buffers: 10_000,
+            bytes: MAX_BYTES,
+            idle: 600 * SECOND,
+            age: 300 * SECOND,
+            sweep: 60 * SECOND,
+            trim: false,
+        }
     }
 }
 
@@ -80,6 +91,10 @@ pub struct Connections {
     pub evicted: [u64; 4],
     /// Segments with bytes of a selected and of another call (kept whole).
     pub shared: u64,
+    /// Buffers for what comes too early.
+    pub pool: Pool,
+    /// How often memory was given back.
+    pub trims: u64,
 }
 
 impl Connections {
@@ -188,7 +203,7 @@ impl Connections {
         let Some(c) = self.table.get_mut(conn) else { return };
         for id in at.frames {
             v.block(id.frame);
-            let (repeated, waits, dropped) = c.halves[side].push(t.seq, t.payload, *id, at.now);
+            let (repeated, waits, dropped) = c.halves[side].push(t.seq, t.payload, *id, at.now, &mut self.pool);
             let owners = dedup(repeated);
             for owner in &owners {
                 c.give(v, calls, id.frame, *owner, at.now);
@@ -199,11 +214,12 @@ impl Connections {
                 v.unblock(id.frame); // all of it was known
             }
         }
-        let mut work = Work { v, calls, conn, at, shared: &mut self.shared, evicted: &mut self.evicted };
+        let (shared, evicted, pool) = (&mut self.shared, &mut self.evicted, &mut self.pool);
+        let mut work = Work { v, calls, conn, at, shared, evicted, pool };
         work.read(c, side, false);
         work.catch_up(c, false);
         if c.mode == Mode::Other {
-            c.forget(v);
+            c.forget(v, &mut self.pool);
         }
         self.settle(v, calls);
         self.weigh(conn);
@@ -237,6 +253,9 @@ impl Connections {
         if now.saturating_sub(self.cleaned) >= self.limits.sweep {
             self.cleaned = now;
             self.clean(v, calls, now);
+            if self.limits.trim {
+                self.trim();
+            }
         }
         self.give_up_holes(v, calls, now);
     }
@@ -254,6 +273,22 @@ impl Connections {
         for at in old {
             self.evicted[1] += u64::from(self.table.get(at).is_some_and(|c| !c.closed));
             self.remove(v, calls, at);
+        }
+    }
+
+    /// Gives memory back that a burst needed.
+    fn trim(&mut self) {
+        self.trims += 1;
+        self.pool.trim();
+        self.order.shrink_to_fit();
+        self.by_ends.shrink_to_fit();
+        self.table.shrink();
+        let all: Vec<Ref> = self.table.iter().map(|(at, _)| at).collect();
+        for at in all {
+            if let Some(c) = self.table.get_mut(at) {
+                c.halves.iter_mut().for_each(Half::trim);
+            }
+            self.weigh(at);
         }
     }
 
@@ -275,7 +310,8 @@ impl Connections {
         let (a, b) = c.key;
         let key = FlowKey { context: a.context, src: a.addr, dst: b.addr, sport: a.port, dport: b.port };
         let at = Place { key, frames: &[], now, source: 0 };
-        Work { v, calls, conn, at, shared: &mut self.shared, evicted: &mut self.evicted }.catch_up(c, all);
+        let (shared, evicted, pool) = (&mut self.shared, &mut self.evicted, &mut self.pool);
+        Work { v, calls, conn, at, shared, evicted, pool }.catch_up(c, all);
         self.weigh(conn);
     }
 
@@ -301,7 +337,7 @@ impl Connections {
             undecided.iter().filter(|_| exclusive).for_each(|call| calls.give(v, frame, *call, Class::Sip, now));
             v.release(frame);
         }
-        c.clear(v);
+        c.clear(v, &mut self.pool);
     }
 
     /// The input ended.

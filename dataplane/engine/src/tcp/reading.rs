@@ -8,6 +8,7 @@ use super::Place;
 use crate::calls::{Arrived, Calls, Owner};
 use crate::defrag::FrameId;
 use crate::half::MAX_BUFFER;
+use crate::pool::Pool;
 use crate::record::{Ends, Transport};
 use crate::slab::Ref;
 use crate::verdict::Verdicts;
@@ -25,6 +26,7 @@ pub(super) struct Work<'a, V: Verdicts> {
     pub(super) at: Place<'a>,
     pub(super) shared: &'a mut u64,
     pub(super) evicted: &'a mut [u64; 4],
+    pub(super) pool: &'a mut Pool,
 }
 
 impl<V: Verdicts> Work<'_, V> {
@@ -180,7 +182,7 @@ impl<V: Verdicts> Work<'_, V> {
             while c.mode != Mode::Other && c.halves[side].gives_up(self.at.now, all) {
                 self.evicted[2] += 1;
                 self.broken(c, side);
-                c.halves[side].skip_hole(self.at.now).iter().for_each(|s| self.v.unblock(s.id.frame));
+                c.halves[side].skip_hole(self.at.now, self.pool).iter().for_each(|s| self.v.unblock(s.id.frame));
                 self.read(c, side, false);
             }
             if all && !c.halves[side].pending().is_empty() {
