@@ -70,7 +70,10 @@ def test_it_may_be_done_again_and_adds_what_has_appeared(wire):
     assert first.count("meta mark 0x6c630001") == 5  # lo, two pairs
     assert egress(wire).returncode == 0
     assert rules(wire) == first
+    assert egress(wire, "check").returncode == 0
     wire.ip("link", "add", "w9", "type", "veth", "peer", "name", "p9")
+    lacks = egress(wire, "check")
+    assert (lacks.returncode, sorted(lacks.stderr.split()[-2:])) == (1, ["p9,", "w9"])
     assert egress(wire).returncode == 0
     assert rules(wire).count("meta mark 0x6c630001") == 7
     wire.ip("link", "delete", "w9")
@@ -79,6 +82,14 @@ def test_it_may_be_done_again_and_adds_what_has_appeared(wire):
     for _ in range(2):
         assert egress(wire, "remove").returncode == 0
         assert "lippycat" not in rules(wire)
+
+
+def test_several_at_once_add_it_once(wire):
+    """As udev starts them when several interfaces appear."""
+    command = [*wire.prefix, sys.executable, "-I", "-m", "lippycat_helper.egress"]
+    started = [subprocess.Popen(command) for _ in range(4)]
+    assert [each.wait(30) for each in started] == [0] * 4
+    assert rules(wire).count("meta mark 0x6c630001") == 5
 
 
 def test_it_says_what_it_lacks(wire):

@@ -17,7 +17,7 @@ GOOD_KERNEL = kernel.Kernel(
     release="6.12.0", tun=True, namespaces=True, packet=True, landlock=7, seccomp="kill errno allow", mdwe=True,
     clock="tsc", free=1 << 33, descriptors=4096,
 )  # fmt: skip
-GOOD_NETWORK = network.Network((network.Interface("eth0", gro=False, lro=None),), frozenset(network.PROGRAMS), "")
+GOOD_NETWORK = network.Network((network.Interface("eth0", gro=False, lro=None),), frozenset(network.PROGRAMS), "", "")
 MERGING = network.Interface("eth0", gro=True, lro=True)
 ADMITTED = service.Socket("tap", "/run/lippycat/helper.sock", exists=True, refusal="")
 GOOD_SERVICE = service.Service(
@@ -56,6 +56,7 @@ def test_a_machine_that_has_all_is_ok(module, good):
         (GOOD_NETWORK, {"interfaces": (MERGING,)}, {"GRO": "limited", "LRO": "limited"}),
         (GOOD_NETWORK, {"programs": frozenset({"ip", "nft"})}, {"tcpdump": "limited"}),
         (GOOD_NETWORK, {"nft": "Operation not supported"}, {"nft rules": "limited"}),
+        (GOOD_NETWORK, {"unruled": "no egress rule on eth0"}, {"egress rule": "limited"}),
         (GOOD_SERVICE, {"has_user": False}, {"user": "limited"}),
         (GOOD_SERVICE, {"member": False}, {"group": "limited"}),
         (GOOD_SERVICE, {"sockets": (dataclasses.replace(ADMITTED, exists=False),)}, {"helper (tap)": "limited"}),

@@ -18,7 +18,7 @@ THRESHOLDS = {
     "lippycat-helper-tap@.service": 20,
     "lippycat-helper-capture.service": 20,
     "lippycat-reader@.service": 20,
-    "lippycat-egress.service": 20,
+    "lippycat-egress@.service": 20,
 }
 
 

@@ -10,6 +10,7 @@ import shutil
 import socket
 import struct
 import subprocess
+import sys
 from pathlib import Path
 
 from lippycatd.cli.doctor.finding import Finding
@@ -38,11 +39,15 @@ class Interface:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Network:
-    """What was read: interfaces that are up without loopback, programs that were found, and what `nft` said."""
+    """What was read: interfaces that are up without loopback, programs that were found, and what `nft` said.
+
+    `unruled`: where what capture sockets send is not refused, in one line; empty where it is, or where we may not look.
+    """
 
     interfaces: tuple[Interface, ...]
     programs: frozenset[str]
     nft: str
+    unruled: str
 
 
 def read() -> Network:
@@ -51,7 +56,9 @@ def read() -> Network:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
         interfaces = [Interface(name, _ask(asking, name, _GGRO, 1), _ask(asking, name, _GFLAGS, _LRO)) for name in up]
     programs = frozenset(name for name in PROGRAMS if shutil.which(name, path=f"{os.defpath}:/usr/sbin:/sbin"))
-    return Network(tuple(interfaces), programs, _nft() if "nft" in programs and os.geteuid() == 0 else "")
+    root = os.geteuid() == 0
+    nft = _nft() if "nft" in programs and root else ""
+    return Network(tuple(interfaces), programs, nft, _unruled() if root and not nft else "")
 
 
 def judge(found: Network) -> list[Finding]:
@@ -66,6 +73,12 @@ def judge(found: Network) -> list[Finding]:
     if found.nft:
         fix = "load nf_tables, or go without the rule that keeps the daemon from sending on the wire"
         findings.append(Finding("network", "nft rules", "limited", found.nft, fix))
+    elif found.unruled:
+        fix = (
+            "systemctl start lippycat-egress@now, which the capture helper and udev do; by hand: "
+            f"{sys.executable} -I -m lippycat_helper.egress (without it a daemon that is taken over can send there)"
+        )
+        findings.append(Finding("network", "egress rule", "limited", found.unruled, fix))
     return findings
 
 
@@ -120,3 +133,15 @@ def _nft() -> str:
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"nft does not run: {error}"
     return "" if done.returncode == 0 else " ".join(done.stderr.split()) or f"nft ends with {done.returncode}"
+
+
+def _unruled() -> str:
+    """What the helper's program says of its rule; empty where all is well, or it cannot tell."""
+    command = [sys.executable, "-I", "-m", "lippycat_helper.egress", "check"]
+    try:
+        done = subprocess.run(  # noqa: S603  our own program
+            command, capture_output=True, text=True, timeout=_TIMEOUT, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stderr.strip().removeprefix("lippycat-helper: ") if done.returncode == 1 else ""
