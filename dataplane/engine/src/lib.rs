@@ -9,6 +9,7 @@ pub mod bpf;
 pub mod call;
 pub mod calls;
 pub mod clock;
+pub mod codecs;
 pub mod defrag;
 pub mod follow;
 pub mod frames;

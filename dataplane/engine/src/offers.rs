@@ -1,23 +1,21 @@
 //! What a call's SDP claims, when it moves and when it is refused (RFC 3264, 4566, 5761, 3605).
 
 use std::hash::{BuildHasher, Hasher};
-use std::num::NonZeroU64;
+use std::num::NonZeroU32;
 
 use foldhash::fast::FixedState;
 use lc_proto::sdp::{self, Session};
 use lc_proto::sip::{Message, StartLine};
 use lc_wire::{Addr, Context};
 
-use crate::call::{Call, Codec, MediaClaim};
+use crate::call::{Call, MediaClaim};
 use crate::calls::profile;
+use crate::codecs::Codec;
 use crate::media::{End, How, Media};
 use crate::slab::Ref;
 
 /// Claims of one call at once.
 pub const MAX_CLAIMS: usize = 64;
-const MAX_CODECS: usize = 128;
-/// Longest name of a codec that is remembered, characters.
-const MAX_CODEC_NAME: usize = 64;
 
 /// Hash of a few byte strings: tags, transactions, prints.
 #[must_use]
@@ -30,8 +28,11 @@ pub fn print(parts: &[&[u8]]) -> u64 {
     h.finish() | 1
 }
 
-fn nonzero(parts: &[&[u8]]) -> NonZeroU64 {
-    NonZeroU64::new(print(parts)).unwrap_or(NonZeroU64::MIN)
+/// Half of [`print`], never 0: tells the few sides and transactions of one call apart.
+#[allow(clippy::cast_possible_truncation)]
+#[must_use]
+pub fn short(parts: &[&[u8]]) -> u32 {
+    print(parts) as u32
 }
 
 /// One session description as it was sent.
@@ -44,9 +45,9 @@ pub struct Said<'a> {
     /// Packet time, ns.
     pub now: u64,
     /// Who says it.
-    side: u64,
+    side: u32,
     /// Its transaction.
-    transaction: NonZeroU64,
+    transaction: NonZeroU32,
     /// Set for what answers an offer, or cannot be refused any more.
     answer: bool,
     session: &'a Session,
@@ -60,14 +61,14 @@ impl<'a> Said<'a> {
             StartLine::Request { method, .. } => (m.from.tag, method == b"ACK"),
             StartLine::Response { .. } => (m.to.tag, true),
         };
-        Self { call, context, now, side: print(&[side]), transaction: transaction(m), answer, session }
+        Self { call, context, now, side: short(&[side]), transaction: transaction(m), answer, session }
     }
 }
 
 /// The transaction a request or response belongs to, told by who asks and the CSeq number.
 #[must_use]
-pub fn transaction(m: &Message<'_>) -> NonZeroU64 {
-    nonzero(&[m.from.tag, &m.cseq.unwrap_or(0).to_be_bytes()])
+pub fn transaction(m: &Message<'_>) -> NonZeroU32 {
+    NonZeroU32::new(short(&[m.from.tag, &m.cseq.unwrap_or(0).to_be_bytes()])).unwrap_or(NonZeroU32::MIN)
 }
 
 /// Claims what a description names; gives the endpoints that were claimed.
@@ -91,11 +92,8 @@ pub fn apply(media: &mut Media, call: &mut Call, said: &Said<'_>) -> Vec<Ref> {
         let mut ends = Vec::new();
         for k in 0..m.count.clamp(1, 8) {
             ends.push(named(ip.into(), m.port.saturating_add(2 * k)));
-            if rtp && m.rtcp.is_none() && !(said.answer && m.rtcp_mux) {
-                let end = End { context: said.context, addr: ip.into(), port: m.port.saturating_add(2 * k + 1) };
-                ends.push((end, How::ImpliedRtcp));
-            }
         }
+        let (mains, implies) = (ends.len(), rtp && m.rtcp.is_none() && !(said.answer && m.rtcp_mux));
         if let Some((addr, port)) = m.rtcp.filter(|(_, port)| *port != 0) {
             ends.push(named(addr.unwrap_or(ip).into(), port));
         }
@@ -106,8 +104,10 @@ pub fn apply(media: &mut Media, call: &mut Call, said: &Said<'_>) -> Vec<Ref> {
             continue; // on hold by 0.0.0.0: the endpoints stay as they were
         }
         leave_others(media, call, said, line, &ends);
-        for (end, how) in ends {
-            claimed.extend(claim(media, call, said, (line, m.rtcp_mux, secure), end, how));
+        for (k, (end, how)) in ends.into_iter().enumerate() {
+            let implies = implies && k < mains;
+            let new = MediaClaim { implies, ..as_said(said, line, m.rtcp_mux, secure) };
+            claimed.extend(claim(media, call, said, new, end, how));
         }
         if said.answer && m.rtcp_mux {
             drop_implied(media, call, said, line);
@@ -125,14 +125,9 @@ fn codecs(call: &mut Call, said: &Said<'_>, line: u8, m: &sdp::Media) {
         fixed.map(|t| (t, profile::name_of(t), profile::clock_of(t).rate)).filter(|(_, name, _)| !name.is_empty());
     for (payload_type, name, rate) in mapped.chain(fixed) {
         let no_annexb = m.fmtp.iter().any(|(t, params)| *t == payload_type && says_no_annexb(params));
-        let name: String = name.chars().take(MAX_CODEC_NAME).collect();
-        let codec = Codec { side: said.side, name: name.into(), rate, payload_type, line, no_annexb };
-        let same = |c: &&mut Codec| (c.side, c.line, c.payload_type) == (said.side, line, payload_type);
-        if let Some(known) = call.codecs.iter_mut().find(same) {
-            *known = codec;
-        } else if call.codecs.len() < MAX_CODECS {
-            call.codecs.push(codec);
-        }
+        let mut codec = Codec::new(said.side, line, payload_type, rate);
+        codec.no_annexb = no_annexb;
+        call.codecs.put(codec, name);
     }
 }
 
@@ -143,36 +138,28 @@ fn says_no_annexb(params: &str) -> bool {
         .any(|w| w.is_some_and(|(k, v)| k.trim().eq_ignore_ascii_case("annexb") && v.trim().eq_ignore_ascii_case("no")))
 }
 
-fn claim(
-    media: &mut Media,
-    call: &mut Call,
-    said: &Said<'_>,
-    (line, mux, secure): (u8, bool, bool),
-    end: End,
-    how: How,
-) -> Option<Ref> {
+/// What a description says of a claim, whose place is still to be found.
+fn as_said(said: &Said<'_>, line: u8, mux: bool, secure: bool) -> MediaClaim {
+    let offered = (!said.answer).then_some(said.transaction);
+    MediaClaim { at: Ref::NONE, side: said.side, line, offered, leaving: None, implies: false, mux, secure }
+}
+
+fn claim(media: &mut Media, call: &mut Call, said: &Said<'_>, new: MediaClaim, end: End, how: How) -> Option<Ref> {
     let mine: Vec<Ref> = call.claims.iter().map(|c| c.at).collect();
-    let at = media.claim(end, said.call, how, &mine, said.now)?;
-    let implied = how == How::ImpliedRtcp;
-    let same = |c: &&mut MediaClaim| c.side == said.side && c.line == line && c.end == end;
+    let at = media.claim(end, said.call, (how, new.implies), &mine, said.now)?;
+    let same = |c: &&mut MediaClaim| c.side == new.side && c.line == new.line && c.at == at;
     if let Some(c) = call.claims.iter_mut().find(same) {
-        (c.at, c.leaving, c.mux, c.implied, c.secure) = (at, None, mux, implied, secure);
-        if said.answer {
-            c.offered = None;
-        }
+        let offered = c.offered.filter(|_| !said.answer);
+        *c = MediaClaim { at, offered, implies: new.implies || c.implies, ..new };
         return Some(at);
     }
     if call.claims.len() >= MAX_CLAIMS {
         let old = call.claims.remove(0);
-        if !call.claims.iter().any(|c| c.end == old.end) {
+        if !call.claims.iter().any(|c| c.at == old.at) {
             media.unclaim(old.at, said.call);
         }
     }
-    let offered = (!said.answer).then_some(said.transaction);
-    if call.claims.len() == call.claims.capacity() {
-        call.claims.reserve_exact(2); // a port and its RTCP port
-    }
-    call.claims.push(MediaClaim { end, at, side: said.side, line, offered, leaving: None, implied, mux, secure });
+    call.claims.push(MediaClaim { at, ..new });
     Some(at)
 }
 
@@ -180,7 +167,7 @@ fn claim(
 fn leave_others(media: &mut Media, call: &mut Call, said: &Said<'_>, line: u8, ends: &[(End, How)]) {
     let mut left = Vec::new();
     for c in &mut call.claims {
-        if c.side == said.side && c.line == line && !ends.iter().any(|(e, _)| *e == c.end) {
+        if c.side == said.side && c.line == line && !ends.iter().any(|(e, _)| media.is_at(e, c.at)) {
             if said.answer {
                 left.push(c.at);
             } else {
@@ -199,9 +186,10 @@ fn refuse_line(media: &mut Media, call: &mut Call, said: &Said<'_>, line: u8) {
 fn drop_implied(media: &mut Media, call: &mut Call, said: &Said<'_>, line: u8) {
     let offered_mux = call.claims.iter().any(|c| c.line == line && c.side != said.side && c.mux);
     if offered_mux {
-        let gone: Vec<End> = call.claims.iter().filter(|c| c.line == line && c.implied).map(|c| c.end).collect();
-        call.claims.retain(|c| !(c.line == line && c.implied));
-        gone.into_iter().for_each(|end| media.unclaim_implied(end, said.call));
+        for c in call.claims.iter_mut().filter(|c| c.line == line && c.implies) {
+            c.implies = false;
+            media.unimply(c.at, said.call);
+        }
     }
 }
 
@@ -210,14 +198,14 @@ fn give_up(media: &mut Media, call: &mut Call, of: Ref, which: impl Fn(&MediaCla
     let gone: Vec<MediaClaim> = call.claims.iter().filter(|c| which(c)).copied().collect();
     call.claims.retain(|c| !which(c));
     for c in gone {
-        if !call.claims.iter().any(|k| k.end == c.end) {
+        if !call.claims.iter().any(|k| k.at == c.at) {
             media.unclaim(c.at, of);
         }
     }
 }
 
 /// The final response to an offer: accepted, what it left drains; refused, what it named is given up.
-pub fn settle(media: &mut Media, call: &mut Call, of: Ref, transaction: NonZeroU64, accepted: bool) {
+pub fn settle(media: &mut Media, call: &mut Call, of: Ref, transaction: NonZeroU32, accepted: bool) {
     if !accepted {
         give_up(media, call, of, |c| c.offered == Some(transaction));
         call.claims.iter_mut().filter(|c| c.leaving == Some(transaction)).for_each(|c| c.leaving = None);
@@ -230,10 +218,10 @@ pub fn settle(media: &mut Media, call: &mut Call, of: Ref, transaction: NonZeroU
         }
         if c.leaving == Some(transaction) {
             c.leaving = None;
-            left.push((c.at, c.end));
+            left.push(c.at);
         }
     }
-    for (at, _) in left {
+    for at in left {
         media.drain(at, of);
     }
 }

@@ -60,7 +60,7 @@ impl Selection {
 
     /// Whether a call in progress is a selected one, by its Call-ID and the user parts of its first From and To.
     #[must_use]
-    pub fn names_call(&self, id: &[u8], users: &[Box<[u8]>; 2]) -> bool {
+    pub fn names_call(&self, id: &[u8], users: [&[u8]; 2]) -> bool {
         self.every_call()
             || self.call_ids.contains(id)
             || self.users.as_ref().is_some_and(|u| users.iter().any(|user| u.matches_user(user)))

@@ -9,6 +9,11 @@ pub struct Ref {
     pub serial: u32,
 }
 
+impl Ref {
+    /// Refers to nothing: no table is so large.
+    pub const NONE: Self = Self { slot: u32::MAX, serial: u32::MAX };
+}
+
 /// Begins with a cache line, with what says whether it is taken: a lookup reads no more of a value than it needs.
 /// (An `Option` would tell by some field of the value, which may lie on its last line.)
 #[derive(Debug)]

@@ -121,6 +121,16 @@ pub struct Moved {
     pub pushed_out: Option<Transaction>,
 }
 
+/// Whether a message belongs to a call itself, to none of its transactions.
+#[must_use]
+pub fn is_of_call(m: &Message<'_>) -> bool {
+    let method = match m.start {
+        StartLine::Request { method, .. } => method,
+        StartLine::Response { .. } => m.cseq_method,
+    };
+    [&b"INVITE"[..], b"ACK", b"CANCEL", b"PRACK", b"UPDATE", b"BYE", b""].contains(&method)
+}
+
 /// The transactions of one Call-ID.
 #[derive(Debug, Default)]
 pub struct Transactions {
@@ -129,16 +139,12 @@ pub struct Transactions {
 }
 
 impl Transactions {
-    /// Takes a message, when it is of such a transaction.
+    /// Takes a message, of such a transaction.
     pub fn message(&mut self, m: &Message<'_>, seen: Seen) -> Moved {
         let (method, status) = match m.start {
             StartLine::Request { method, .. } => (method, 0),
             StartLine::Response { status, .. } => (m.cseq_method, status),
         };
-        let calls = [&b"INVITE"[..], b"ACK", b"CANCEL", b"PRACK", b"UPDATE", b"BYE", b""];
-        if calls.contains(&method) {
-            return Moved::default();
-        }
         let mut moved = Moved::default();
         let key = print(&[method, &m.cseq.unwrap_or(0).to_be_bytes(), m.from.tag]);
         let at = match self.list.iter().position(|t| t.key == key) {
@@ -207,13 +213,6 @@ impl Transactions {
     #[must_use]
     pub fn deadline(&self) -> u64 {
         self.list.iter().map(Transaction::deadline).min().unwrap_or(u64::MAX)
-    }
-
-    /// Heap, bytes.
-    #[must_use]
-    pub fn heap(&self) -> usize {
-        let names = |t: &Transaction| t.method.len() + t.users[0].len() + t.users[1].len();
-        self.list.capacity() * size_of::<Transaction>() + self.list.iter().map(names).sum::<usize>()
     }
 }
 

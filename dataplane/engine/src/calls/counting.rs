@@ -110,14 +110,14 @@ impl Calls {
 
     /// Transactions of which nothing can come any more.
     pub(super) fn transactions_due(&mut self, call: Ref, now: u64) {
-        while let Some(t) = self.table.get_mut(call).and_then(|c| c.transactions.take_due(now)) {
+        while let Some(t) = self.table.get_mut(call).and_then(|c| c.rest_mut()?.transactions.take_due(now)) {
             self.transaction_ends(call, t);
         }
     }
 
     /// All that are left of a call.
     pub(super) fn transactions_end(&mut self, call: Ref) {
-        while let Some(t) = self.table.get_mut(call).and_then(|c| c.transactions.take()) {
+        while let Some(t) = self.table.get_mut(call).and_then(|c| c.rest_mut()?.transactions.take()) {
             self.transaction_ends(call, t);
         }
     }
@@ -131,7 +131,7 @@ impl Calls {
         }
         if self.records && self.selection.admits(Class::Sip) {
             let trunk = self.trunks.name(c.trunk).into();
-            let record = TransactionRecord { call_id: c.id.clone(), trunk, transaction: t };
+            let record = TransactionRecord { call_id: c.id().into(), trunk, transaction: t };
             self.tell(call, Record::Transaction(Box::new(record)));
         }
     }

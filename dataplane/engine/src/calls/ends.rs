@@ -60,13 +60,13 @@ impl Calls {
         self.streams(v);
         self.transactions_end(call);
         self.leaves(call);
-        let hash = self.table.get(call).map_or(0, |c| self.hasher.hash_one(&c.id[..]));
+        let hash = self.table.get(call).map_or(0, |c| self.hasher.hash_one(c.id()));
         if let Ok(entry) = self.by_id.find_entry(hash, |slot| *slot == call.slot) {
             entry.remove();
         }
         let Some(mut c) = self.table.remove(call) else { return };
         self.name_bytes -= c.names();
-        self.record_bytes -= c.records.iter().map(Record::weight).sum::<usize>();
+        self.record_bytes -= c.records_weight();
         self.stats.ended[c.session.state() as usize] += 1;
         if c.selected {
             if self.records && c.session.state() != State::Transaction {

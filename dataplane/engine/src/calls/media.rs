@@ -82,11 +82,11 @@ impl Calls {
         for call in owners.as_slice() {
             let Some(c) = self.table.get_mut(*call).filter(|c| !c.claims.iter().any(|k| k.secure)) else { continue };
             damage = match self.measures {
-                true => c.reports.get_or_insert_default().take(datagram, id.ts),
+                true => c.more().reports.get_or_insert_default().take(datagram, id.ts),
                 false => rtcp::packets(datagram).find_map(Result::err),
             };
             if self.tells_rtcp && self.selection.admits(Class::Rtcp) {
-                let call_id = c.id.clone();
+                let call_id = c.id().into();
                 let (ts, frame, bytes) = (id.ts, id.number, datagram.into());
                 let record = RtcpRecord { ts, source, frame, ends: ends(key), call_id, bytes };
                 self.tell(*call, Record::Rtcp(Box::new(record)));
@@ -116,8 +116,10 @@ impl Calls {
         let stream = counted.stream;
         if stream.asks(p.payload_type, counted.epoch) {
             let calls = owners.as_slice().iter().filter_map(|c| table.get(*c));
-            let named = calls.filter_map(|c| codec_of(c, counted.key, p.payload_type)).next();
-            let clock = named.map_or_else(|| clock_of(p.payload_type), clock_of_codec);
+            let ends = counted.ends;
+            let clocks = calls.filter_map(|c| Some((c, codec_of(c, ends, p.payload_type)?)));
+            let named = clocks.map(|(c, codec)| clock_of_codec(codec, c.codecs.name(codec))).next();
+            let clock = named.unwrap_or_else(|| clock_of(p.payload_type));
             stream.learn(p.payload_type, counted.epoch, clock);
         }
         stream.arrive(a, *measure);

@@ -15,7 +15,7 @@ use crate::record::Record;
 use crate::select::Class;
 use crate::slab::Ref;
 use crate::state::Now;
-use crate::transactions::Seen;
+use crate::transactions::{is_of_call, Moved, Seen};
 use crate::verdict::Verdicts;
 
 /// Call-IDs and users of all calls, bytes.
@@ -72,7 +72,10 @@ impl Calls {
         let changed = c.session.message(&m, again, times);
         let first = (at.source, at.frames.first().map_or(0, |f| f.number));
         let seen = Seen { first, ends: at.ends, transport: at.transport, now: times, again };
-        let moved = c.transactions.message(&m, seen);
+        let moved = match is_of_call(&m) {
+            true => Moved::default(),
+            false => c.more().transactions.message(&m, seen),
+        };
         self.timers.extend(c.sooner().map(|deadline| Reverse((deadline, call.slot, call.serial))));
         self.decide(v, call, &m);
         self.offers(v, call, &m, at, changed.over);
@@ -97,7 +100,7 @@ impl Calls {
 
     /// The call with this Call-ID.
     pub(super) fn by_id(&self, id: &[u8]) -> Option<Ref> {
-        let is = |slot: &u32| self.table.place(*slot).is_some_and(|(_, c)| &c.id[..] == id);
+        let is = |slot: &u32| self.table.place(*slot).is_some_and(|(_, c)| c.id() == id);
         let slot = self.by_id.find(self.hasher.hash_one(id), is)?;
         self.table.place(*slot).map(|(at, _)| at)
     }
@@ -116,7 +119,7 @@ impl Calls {
         new.trunk = self.trunks.of(m, &at.ends);
         let call = self.table.insert(new);
         let (table, hasher) = (&self.table, &self.hasher);
-        let rehash = |slot: &u32| table.place(*slot).map_or(0, |(_, c)| hasher.hash_one(&c.id[..]));
+        let rehash = |slot: &u32| table.place(*slot).map_or(0, |(_, c)| hasher.hash_one(c.id()));
         self.by_id.insert_unique(hasher.hash_one(m.call_id), call.slot, rehash);
         if let Some(c) = self.table.get_mut(call) {
             self.name_bytes += c.names();
@@ -142,8 +145,8 @@ impl Calls {
             waiting.take().for_each(|frame| v.select(frame));
             v.missed(u64::from(waiting.forgotten));
         }
-        self.record_bytes -= c.records.iter().map(Record::weight).sum::<usize>();
-        self.out.append(&mut c.records);
+        self.record_bytes -= c.records_weight();
+        self.out.extend(c.rest_mut().map(|r| std::mem::take(&mut r.records)).into_iter().flatten());
         self.fresh.push(call);
     }
 

@@ -204,12 +204,13 @@ impl Calls {
     /// Notes that a connection carried a call; true the first time.
     pub fn joins(&mut self, call: Ref, connection: Ref) -> bool {
         let Some(c) = self.table.get_mut(call) else { return false };
-        let new = !c.connections.contains(&connection);
+        let connections = &mut c.more().connections;
+        let new = !connections.contains(&connection);
         if new {
-            if c.connections.len() >= MAX_CONNECTIONS {
-                c.connections.remove(0);
+            if connections.len() >= MAX_CONNECTIONS {
+                connections.remove(0);
             }
-            c.connections.push(connection);
+            connections.push(connection);
         }
         new
     }
@@ -217,7 +218,7 @@ impl Calls {
     /// The connections of a call.
     #[must_use]
     pub fn connections(&self, call: Ref) -> Vec<Ref> {
-        self.table.get(call).map(|c| c.connections.clone()).unwrap_or_default()
+        self.table.get(call).and_then(Call::rest).map(|r| r.connections.clone()).unwrap_or_default()
     }
 
     /// A frame belongs to a call.

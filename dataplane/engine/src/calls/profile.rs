@@ -1,7 +1,8 @@
 //! What a payload type means: RFC 3551's profile, and what SDP says (RFC 3264).
 
-use crate::call::{Call, Codec};
-use crate::media::FlowKey;
+use crate::call::Call;
+use crate::codecs::Codec;
+use crate::slab::Ref;
 use crate::stream::{Carries, Clock};
 
 /// Clock rates of RFC 3551 §6, tables 4 and 5; 0 for what it does not assign.
@@ -33,8 +34,8 @@ pub fn name_of(payload_type: u8) -> &'static str {
 
 /// What a codec of SDP says of its packets.
 #[must_use]
-pub fn clock_of_codec(c: &Codec) -> Clock {
-    let is = |name: &str| c.name.eq_ignore_ascii_case(name);
+pub fn clock_of_codec(c: &Codec, name: &str) -> Clock {
+    let is = |other: &str| name.eq_ignore_ascii_case(other);
     let carries = match () {
         () if is("telephone-event") => Carries::Events,
         () if is("CN") => Carries::Noise,
@@ -44,11 +45,11 @@ pub fn clock_of_codec(c: &Codec) -> Clock {
     Clock { rate: if is("G722") { 8000 } else { c.rate }, carries }
 }
 
-/// What a payload type means from `key`'s sender to its receiver: as the receiver's SDP names it; where it names none,
+/// What a payload type means from the first of `ends` to the second: as the receiver's SDP names it; where it names none,
 /// as the other side does.
 #[must_use]
-pub fn codec_of(call: &Call, key: FlowKey, payload_type: u8) -> Option<&Codec> {
-    let [from, to] = key.ends().map(|end| call.claims.iter().rev().find(|c| c.end == end));
+pub fn codec_of(call: &Call, ends: [Ref; 2], payload_type: u8) -> Option<&Codec> {
+    let [from, to] = call.claims_on(ends);
     let fits = |c: &Codec| match (to, from) {
         (Some(to), _) => u8::from(c.side == to.side) * 2 + u8::from(c.line == to.line),
         (None, Some(from)) => u8::from(c.side != from.side) * 2 + u8::from(c.line == from.line),

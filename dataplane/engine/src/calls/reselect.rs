@@ -13,7 +13,7 @@ impl Calls {
     pub fn reselect(&mut self, v: &mut impl Verdicts, selection: Selection) {
         self.selection = selection;
         let named = |(call, c): (Ref, &Call)| {
-            let named = !c.selected && self.selection.names_call(&c.id, &c.users);
+            let named = !c.selected && self.selection.names_call(c.id(), c.users());
             named.then_some(call)
         };
         let named: Vec<Ref> = self.table.iter().filter_map(named).collect();

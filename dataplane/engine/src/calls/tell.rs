@@ -28,9 +28,9 @@ impl Calls {
             self.out.push(record);
         } else if self.known.is_some() {
             // an earlier pass decided: never wanted
-        } else if c.records.len() < MAX_RECORDS && self.record_bytes < MAX_RECORD_BYTES {
+        } else if c.more().records.len() < MAX_RECORDS && self.record_bytes < MAX_RECORD_BYTES {
             self.record_bytes += record.weight();
-            c.records.push(record);
+            c.more().records.push(record);
         } else {
             self.stats.records_lost += 1;
         }
@@ -48,8 +48,9 @@ impl Calls {
             }
             for owner in ended.owners.as_slice() {
                 let Some(c) = self.table.get_mut(*owner) else { continue };
-                if c.ssrcs.len() < MAX_RECORDS {
-                    c.ssrcs.push(ended.stream.ssrc);
+                let ssrcs = &mut c.more().ssrcs;
+                if ssrcs.len() < MAX_RECORDS {
+                    ssrcs.push(ended.stream.ssrc);
                 }
                 reach(c, &ended);
                 let record = stream(Some(c), &ended, measure);
@@ -84,8 +85,8 @@ fn reach(c: &mut Call, ended: &Ended) {
     if ended.stream.packets < MIN_HEARD {
         return;
     }
-    let [from, to] = ended.key.ends().map(|end| c.claims.iter().find(|k| k.end == end));
-    let other = |side: u64| c.claims.iter().map(|k| k.side).find(|s| *s != side).unwrap_or(u64::MAX);
+    let [from, to] = c.claims_on(ended.ends);
+    let other = |side: u32| c.claims.iter().map(|k| k.side).find(|s| *s != side).unwrap_or(u32::MAX);
     let Some(side) = to.map(|k| k.side).or(from.map(|k| other(k.side))) else { return };
     if c.reached[0] == 0 {
         c.reached[0] = side;
@@ -101,15 +102,15 @@ fn is_stream(ended: &Ended) -> bool {
 
 fn stream(c: Option<&Call>, ended: &Ended, measure: Measure) -> StreamRecord {
     let Ended { key, stream, follows, .. } = ended;
-    let [from, to] = key.ends().map(|end| c.and_then(|c| c.claims.iter().find(|k| k.end == end)));
-    let codec = |t: u8| c.and_then(|c| codec_of(c, *key, t));
-    let reports = c.and_then(|c| c.reports.as_ref());
+    let [from, to] = c.map_or([None; 2], |c| c.claims_on(ended.ends));
+    let codec = |t: u8| c.and_then(|c| codec_of(c, ended.ends, t).map(|k| (k, c.codecs.name(k))));
+    let reports = c.and_then(Call::rest).and_then(|r| r.reports.as_ref());
     let srtp = [from, to].into_iter().flatten().any(|k| k.secure);
     let payload_type = stream.payload_type();
-    let name = |t: u8| codec(t).map_or_else(|| name_of(t).into(), |k| k.name.clone());
+    let name = |t: u8| Box::<str>::from(codec(t).map_or_else(|| name_of(t), |(_, name)| name));
     let rated = Rated {
         codec: &name(payload_type),
-        no_annexb: codec(payload_type).is_some_and(|k| k.no_annexb),
+        no_annexb: codec(payload_type).is_some_and(|(k, _)| k.no_annexb),
         srtp,
         round_trip: reports.and_then(|r| r.round_trip_ms(stream.ssrc)),
     };
@@ -117,7 +118,7 @@ fn stream(c: Option<&Call>, ended: &Ended, measure: Measure) -> StreamRecord {
         source: stream.more.first.0,
         frame: stream.more.first.1,
         ends: ends(*key),
-        call_id: c.map(|c| c.id.clone()),
+        call_id: c.map(|c| c.id().into()),
         payload_type,
         types: stream.types().into_iter().map(|t| (t, name(t.payload_type))).collect(),
         srtp,
@@ -136,12 +137,12 @@ pub(super) fn ends(key: FlowKey) -> Ends {
 pub(super) fn call_record(c: &Call, trunk: &str) -> CallRecord {
     let s = &c.session;
     CallRecord {
-        source: c.first.0,
-        frame: c.first.1,
-        call_id: c.id.clone(),
-        from_user: c.users[0].clone(),
-        to_user: c.users[1].clone(),
-        ends: c.ends,
+        source: c.first().0,
+        frame: c.first().1,
+        call_id: c.id().into(),
+        from_user: c.users()[0].into(),
+        to_user: c.users()[1].into(),
+        ends: c.ends(),
         transport: c.transport,
         trunk: trunk.into(),
         state: s.state().as_str(),
@@ -161,7 +162,7 @@ pub(super) fn call_record(c: &Call, trunk: &str) -> CallRecord {
         messages: s.messages,
         retransmissions: s.retransmissions,
         one_way: (talks(s.state()) && c.reached[0] != 0).then_some(c.reached[1] == 0),
-        streams: c.ssrcs.clone(),
+        streams: c.rest().map(|r| r.ssrcs.clone()).unwrap_or_default(),
         packets: c.packets,
     }
 }

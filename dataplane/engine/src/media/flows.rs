@@ -123,9 +123,6 @@ impl Media {
         for end in ends {
             if let Some(e) = self.ends.get_mut(end) {
                 let untold = (e.flows.len() >= MAX_FLOWS_OF_END).then(|| e.flows.remove(0));
-                if e.flows.is_empty() {
-                    e.flows.reserve_exact(1);
-                }
                 e.flows.push(at);
                 e.links += 1;
                 if let Some(f) = untold.and_then(|f| self.flows.get_mut(f)) {
@@ -164,7 +161,8 @@ impl Media {
     /// Flows that touch newly claimed endpoints and now have an owner, with the frames that waited.
     pub fn adopt(&mut self, claimed: &[Ref], now: u64) -> Vec<Adopted> {
         let mut out = Vec::new();
-        let flows: Vec<Ref> = claimed.iter().filter_map(|e| self.ends.get(*e)).flat_map(|e| e.flows.clone()).collect();
+        let all = claimed.iter().flat_map(|at| [Some(*at), self.rtcp_end(*at)]).flatten();
+        let flows: Vec<Ref> = all.filter_map(|e| self.ends.get(e)).flat_map(|e| e.flows.iter().copied()).collect();
         for at in flows {
             let Some(f) = self.flows.get(at) else { continue };
             if !f.owners.is_empty() || f.waiting.is_none() || now.saturating_sub(f.last) > ADOPT {
@@ -186,7 +184,8 @@ impl Media {
     /// A call is over for good: its claims end, its flows forget it; their streams have ended.
     pub fn leave(&mut self, call: Ref, claimed: &[Ref]) {
         for at in claimed {
-            let flows = self.ends.get(*at).map(|e| e.flows.clone()).unwrap_or_default();
+            let all = [Some(*at), self.rtcp_end(*at)].into_iter().flatten();
+            let flows: Vec<Ref> = all.filter_map(|e| self.ends.get(e)).flat_map(|e| e.flows.iter().copied()).collect();
             for flow in flows {
                 if self.flows.get(flow).is_some_and(|f| f.owners.as_slice().contains(&call)) {
                     self.end_streams(flow);

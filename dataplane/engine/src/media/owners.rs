@@ -2,7 +2,7 @@
 
 use super::claims::{Claim, How};
 use super::flows::FlowState;
-use super::{FlowKey, Kind, Media, SECOND};
+use super::{End, FlowKey, Kind, Media, SECOND};
 use crate::slab::Ref;
 
 /// A draining claim takes packets of its streams so long after the last one, ns.
@@ -145,18 +145,26 @@ impl Media {
     }
 
     pub(super) fn drains(&self, ends: [Ref; 2], call: Ref) -> bool {
-        let claims = ends.map(|e| self.ends.get(e).map_or(&[][..], |e| &e.claims));
-        claims.into_iter().flatten().any(|c| c.call == call && !c.active)
+        let implying = ends.map(|at| self.implying(at));
+        let all = ends.into_iter().chain(implying.into_iter().flatten());
+        all.filter_map(|at| self.ends.get(at)).any(|e| e.claims.iter().any(|c| c.call == call && !c.active))
+    }
+
+    /// The endpoint of the port before, with claims that imply this one for RTCP.
+    fn implying(&self, at: Ref) -> Option<Ref> {
+        let end = self.ends.get(at)?.end;
+        let before = self.end(&End { port: end.port.checked_sub(1)?, ..end })?;
+        self.ends.get(before)?.claims.iter().any(|c| c.implies).then_some(before)
     }
 
     /// The calls that actively claim a flow: those on both ends, else the newest on either.
     pub(super) fn active(&self, ends: [Ref; 2], rtcp: bool) -> Owners {
         let of = |end: Ref| -> Vec<Claim> {
-            let all = self.ends.get(end).map_or(&[][..], |e| &e.claims).iter().filter(|c| c.active);
-            let named: Vec<Claim> = all.clone().filter(|c| c.how != How::ImpliedRtcp).copied().collect();
-            match named.is_empty() && rtcp {
-                true => all.copied().collect(),
-                false => named,
+            let at = |at: Ref| self.ends.get(at).map_or(&[][..], |e| &e.claims).iter().filter(|c| c.active);
+            let named: Vec<Claim> = at(end).copied().collect();
+            match self.implying(end).filter(|_| named.is_empty() && rtcp) {
+                Some(before) => at(before).filter(|c| c.implies).copied().collect(),
+                None => named,
             }
         };
         let (s, d) = (of(ends[0]), of(ends[1]));
@@ -177,7 +185,7 @@ impl Media {
     pub fn other(&self, key: FlowKey, framed: bool) -> Owners {
         let found = key.ends().map(|e| self.end(&e));
         let claims = |at: Option<Ref>| at.and_then(|at| self.ends.get(at)).map_or(&[][..], |e| &e.claims);
-        let named = |at| claims(at).iter().filter(|c| c.active && c.how != How::ImpliedRtcp);
+        let named = |at| claims(at).iter().filter(|c| c.active);
         let both = named(found[0]).filter(|c| named(found[1]).any(|o| o.call == c.call));
         let both: Owners = both.map(|c| c.call).collect();
         if !both.is_empty() {

@@ -12,6 +12,8 @@ const MAX_STREAMS_OF_FLOW: usize = 32;
 pub struct Ended {
     /// Endpoints.
     pub key: FlowKey,
+    /// Their places, which they have for as long as a call claims them.
+    pub ends: [Ref; 2],
     /// Calls; none: without signalling.
     pub owners: Owners,
     /// Whether its flow was taken for RTP.
@@ -26,8 +28,8 @@ pub struct Ended {
 pub struct Counted<'a> {
     /// The stream.
     pub stream: &'a mut Stream,
-    /// Its endpoints.
-    pub key: FlowKey,
+    /// Places of its endpoints.
+    pub ends: [Ref; 2],
     /// Changes when payload types may have got another meaning.
     pub epoch: u8,
     /// Its owner has left the endpoints.
@@ -55,7 +57,7 @@ impl Media {
             }
         }
         Some(Counted {
-            key: f.key,
+            ends: f.ends,
             epoch: f.epoch,
             draining: f.state == FlowState::Draining,
             stream: &mut f.streams[f.last_stream],
@@ -64,7 +66,7 @@ impl Media {
 
     pub(super) fn end_streams(&mut self, at: Ref) {
         if let Some(f) = self.flows.get_mut(at) {
-            let (key, owners) = (f.key, f.owners);
+            let (key, ends, owners) = (f.key, f.ends, f.owners);
             let guessed = f.guess.as_ref().is_some_and(|g| g.taken == Taken::Rtp);
             let streams = std::mem::take(&mut f.streams);
             self.streams -= streams.len();
@@ -72,7 +74,7 @@ impl Media {
             self.ended.extend(streams.into_iter().map(|stream| {
                 let before = spans.iter().filter(|(_, _, end)| *end <= stream.more.start && stream.end > *end);
                 let follows = before.max_by_key(|(_, _, end)| *end).map(|(ssrc, _, _)| *ssrc);
-                Ended { key, owners, guessed, follows: follows.filter(|s| *s != stream.ssrc), stream }
+                Ended { key, ends, owners, guessed, follows: follows.filter(|s| *s != stream.ssrc), stream }
             }));
         }
     }

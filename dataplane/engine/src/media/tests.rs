@@ -19,7 +19,7 @@ fn key(a: End, b: End) -> FlowKey {
 }
 
 fn claim(m: &mut Media, end: End, call: Ref, now: u64) -> Ref {
-    m.claim(end, call, How::Named, &[], now).unwrap()
+    m.claim(end, call, (How::Named, false), &[], now).unwrap()
 }
 
 fn rtp(m: &mut Media, a: End, b: End, ssrc: u32, sequence: u16, now: u64) -> Vec<Ref> {
@@ -30,7 +30,7 @@ fn rtp(m: &mut Media, a: End, b: End, ssrc: u32, sequence: u16, now: u64) -> Vec
 #[test]
 fn a_port_is_never_enough() {
     let mut m = Media::default();
-    m.claim(end(1, 4000), X, How::Named, &[], 0);
+    m.claim(end(1, 4000), X, (How::Named, false), &[], 0);
     assert_eq!(rtp(&mut m, end(1, 4000), end(2, 5000), 7, 1, 0), [X]);
     assert_eq!(rtp(&mut m, end(3, 4000), end(2, 5000), 7, 1, 0), []);
     assert_eq!(rtp(&mut m, end(2, 5000), end(1, 4002), 7, 1, 0), []);
@@ -45,18 +45,18 @@ fn the_next_owner_of_a_port_is_not_confused_with_the_last() {
     m.drain(eb, X);
     assert_eq!(rtp(&mut m, a, b, 7, 2, 40 * MS), [X]); // the tail of its own stream
     assert_eq!(rtp(&mut m, a, b, 8, 900, 60 * MS), []); // another stream
-    m.claim(a, Y, How::Named, &[], 300 * MS);
+    m.claim(a, Y, (How::Named, false), &[], 300 * MS);
     assert_eq!(rtp(&mut m, a, b, 7, 3, 700 * MS), [Y]); // even with the same SSRC
 }
 
 #[test]
 fn a_claim_without_bye_gives_way_to_a_newer_one() {
     let (a, b, mut m) = (end(1, 4000), end(2, 5000), Media::default());
-    m.claim(a, X, How::Named, &[], 0);
-    m.claim(b, X, How::Named, &[], 0);
+    m.claim(a, X, (How::Named, false), &[], 0);
+    m.claim(b, X, (How::Named, false), &[], 0);
     rtp(&mut m, a, b, 7, 1, 20 * MS);
     let ea = claim(&mut m, a, Y, 5000 * MS);
-    m.claim(b, Y, How::Named, &[ea], 5200 * MS);
+    m.claim(b, Y, (How::Named, false), &[ea], 5200 * MS);
     assert_eq!(rtp(&mut m, a, b, 9, 1, 5300 * MS), [Y]);
 }
 
@@ -64,22 +64,21 @@ fn a_claim_without_bye_gives_way_to_a_newer_one() {
 fn two_legs_share_endpoints_that_both_name_before_media() {
     let (a, b, mut m) = (end(1, 4000), end(2, 5000), Media::default());
     let ea = claim(&mut m, a, X, 0);
-    m.claim(a, Y, How::Named, &[], 10 * MS);
-    m.claim(b, Y, How::Named, &[ea], 100 * MS);
+    m.claim(a, Y, (How::Named, false), &[], 10 * MS);
+    m.claim(b, Y, (How::Named, false), &[ea], 100 * MS);
     assert_eq!(rtp(&mut m, b, a, 7, 1, 105 * MS), [Y]); // media overtakes the second answer
-    m.claim(b, X, How::Named, &[ea], 110 * MS);
+    m.claim(b, X, (How::Named, false), &[ea], 110 * MS);
     assert_eq!(rtp(&mut m, b, a, 7, 2, 125 * MS), [Y, X]);
 }
 
 #[test]
 fn an_implied_rtcp_port_gives_way_to_a_named_one() {
     let (a, odd, b, mut m) = (end(1, 4000), end(1, 4001), end(2, 5001), Media::default());
-    m.claim(a, X, How::Named, &[], 0);
-    m.claim(odd, X, How::ImpliedRtcp, &[], 0);
+    m.claim(a, X, (How::Named, true), &[], 0);
     let flow = m.flow(key(odd, b), 0).unwrap();
     let rtcp = Seen { kind: Kind::Rtcp, ssrc: 1, sequence: 0, now: 0 };
     assert_eq!(m.packet(flow, rtcp).as_slice(), [X]);
-    m.claim(odd, Y, How::Named, &[], 5);
+    m.claim(odd, Y, (How::Named, false), &[], 5);
     assert_eq!(m.packet(flow, rtcp).as_slice(), [Y]);
 }
 
@@ -124,7 +123,7 @@ fn each_limit_has_its_own_counter() {
     assert_eq!(m.evicted, Evicted { streams: 8, idle_flows: 1, ..Evicted::default() });
     let mut m = Media::default();
     for n in 0..=MAX_ENDS as u128 {
-        m.claim(End { addr: Addr(n), ..end(1, 1) }, X, How::Named, &[], 0);
+        m.claim(End { addr: Addr(n), ..end(1, 1) }, X, (How::Named, false), &[], 0);
     }
     assert_eq!(m.evicted, Evicted { endpoints: 1, ..Evicted::default() });
 }

@@ -1,5 +1,7 @@
 //! The dialogs of a call: one for each tag the callee's side gave (RFC 3261 §12, forking in §16.7).
 
+use smallvec::SmallVec;
+
 use crate::state::{Now, Time};
 
 /// Dialogs and INVITE transactions of one call that are told apart.
@@ -29,7 +31,7 @@ impl By {
 #[derive(Clone, Copy, Debug)]
 pub struct Leg {
     /// Hash of the callee's tag.
-    tag: u64,
+    tag: u32,
     /// Whether a 2xx made it more than early.
     confirmed: bool,
     /// An unanswered BYE: its capture time.
@@ -52,18 +54,18 @@ pub struct Gone {
 /// The dialogs of a call that have not ended.
 #[derive(Clone, Debug, Default)]
 pub struct Legs {
-    legs: Vec<Leg>,
+    legs: SmallVec<[Leg; 1]>,
     /// Dialogs there were.
     pub count: u16,
 }
 
 impl Legs {
-    fn find(&mut self, tag: u64) -> Option<&mut Leg> {
+    fn find(&mut self, tag: u32) -> Option<&mut Leg> {
         self.legs.iter_mut().find(|l| l.tag == tag)
     }
 
     /// A response with this tag to the INVITE: an early dialog, or with a 2xx a confirmed one.
-    pub fn answered(&mut self, tag: u64, confirmed: bool) {
+    pub fn answered(&mut self, tag: u32, confirmed: bool) {
         if let Some(leg) = self.find(tag) {
             leg.confirmed |= confirmed;
             return;
@@ -71,15 +73,12 @@ impl Legs {
         if self.legs.len() == MAX {
             self.legs.remove(0);
         }
-        if self.legs.is_empty() {
-            self.legs.reserve_exact(1);
-        }
         self.legs.push(Leg { tag, confirmed, bye: Time::NONE, parting: 0, by: None });
         self.count = self.count.saturating_add(1);
     }
 
     /// A BYE in the dialog of either tag (the callee's is one of them), which may be all that is seen of it.
-    pub fn bye(&mut self, tags: [u64; 2], now: Now, by: Option<By>) {
+    pub fn bye(&mut self, tags: [u32; 2], now: Now, by: Option<By>) {
         if self.legs.is_empty() {
             self.answered(tags[usize::from(by != Some(By::Callee))], true);
         }
@@ -91,7 +90,7 @@ impl Legs {
     }
 
     /// The BYE was challenged: it has not happened.
-    pub fn unbye(&mut self, tags: [u64; 2]) {
+    pub fn unbye(&mut self, tags: [u32; 2]) {
         let only = self.legs.len() == 1;
         for leg in self.legs.iter_mut().filter(|l| only || tags.contains(&l.tag)) {
             (leg.bye, leg.by) = (Time::NONE, None);
@@ -99,7 +98,7 @@ impl Legs {
     }
 
     /// The BYE in the dialog of either tag was answered.
-    pub fn bye_answered(&mut self, tags: [u64; 2]) -> Option<Gone> {
+    pub fn bye_answered(&mut self, tags: [u32; 2]) -> Option<Gone> {
         let only = self.legs.len() == 1;
         let at = self.legs.iter().position(|l| only || tags.contains(&l.tag))?;
         let leg = self.legs.remove(at);
@@ -107,7 +106,7 @@ impl Legs {
     }
 
     /// An early dialog ended (199, RFC 6228), or the INVITE's final answer ended all of them.
-    pub fn early_ended(&mut self, tag: Option<u64>) {
+    pub fn early_ended(&mut self, tag: Option<u32>) {
         self.legs.retain(|l| l.confirmed || tag.is_some_and(|t| t != l.tag));
     }
 
@@ -136,18 +135,12 @@ impl Legs {
     pub fn clear(&mut self) {
         self.legs.clear();
     }
-
-    /// Heap, bytes.
-    #[must_use]
-    pub fn heap(&self) -> usize {
-        self.legs.capacity() * size_of::<Leg>()
-    }
 }
 
 /// The INVITE transactions of one attempt: one for each branch, which a fork or a further hop adds.
 #[derive(Clone, Debug, Default)]
 pub struct Branches {
-    list: Vec<(u64, Stage)>,
+    list: SmallVec<[(u32, Stage); 2]>,
 }
 
 /// How far an INVITE transaction is.
@@ -164,12 +157,12 @@ pub enum Stage {
 impl Branches {
     /// Whether this one had its final response.
     #[must_use]
-    pub fn is_completed(&self, branch: u64) -> bool {
+    pub fn is_completed(&self, branch: u32) -> bool {
         self.list.contains(&(branch, Stage::Completed))
     }
 
     /// It is at least so far.
-    pub fn reached(&mut self, branch: u64, stage: Stage) {
+    pub fn reached(&mut self, branch: u32, stage: Stage) {
         if let Some(b) = self.list.iter_mut().find(|b| b.0 == branch) {
             if b.1 as u8 <= stage as u8 {
                 b.1 = stage;
@@ -178,9 +171,6 @@ impl Branches {
         }
         if self.list.len() == MAX {
             self.list.remove(0);
-        }
-        if self.list.is_empty() {
-            self.list.reserve_exact(1);
         }
         self.list.push((branch, stage));
     }
@@ -194,11 +184,5 @@ impl Branches {
     /// A new attempt.
     pub fn clear(&mut self) {
         self.list.clear();
-    }
-
-    /// Heap, bytes.
-    #[must_use]
-    pub fn heap(&self) -> usize {
-        self.list.capacity() * size_of::<(u64, Stage)>()
     }
 }

@@ -18,7 +18,7 @@ use lc_proto::sip::{Message, StartLine};
 pub use legs::By;
 use legs::{Branches, Gone, Legs, Stage};
 
-use crate::offers::print;
+use crate::offers::short;
 use crate::state::{Now, State, Time};
 use hold::Holds;
 use transfer::Transfer;
@@ -66,7 +66,7 @@ pub struct Session {
     refreshed: Time,
     interval: u32,
     cseq: u32,
-    caller: u64,
+    caller: u32,
     /// Final status of the INVITE, 0 for none.
     status: u16,
     /// Cause of Q.850 from a Reason header (RFC 3326).
@@ -138,7 +138,7 @@ impl Session {
         if self.invite == Time::NONE && initial {
             self.invite = Time::at(now.sent);
         }
-        self.branches.reached(print(&[m.branch]), Stage::Sent);
+        self.branches.reached(short(&[m.branch]), Stage::Sent);
         Transfer::replacing(&mut self.transfer, m);
     }
 
@@ -151,14 +151,14 @@ impl Session {
         (self.ring, self.end, self.invite, self.heard) = (Time::NONE, Time::NONE, Time::NONE, Time::NONE);
         (self.status, self.cause, self.cancelled) = (0, None, false);
         self.cseq = m.cseq.unwrap_or(0);
-        self.caller = print(&[m.from.tag]);
+        self.caller = short(&[m.from.tag]);
         self.legs.clear();
         self.branches.clear();
     }
 
     /// The capture began in the middle of the call.
     fn join(&mut self, m: &Message<'_>, now: Now) {
-        self.caller = print(&[m.from.tag]); // one of the two: who called is not known
+        self.caller = short(&[m.from.tag]); // one of the two: who called is not known
         self.start.first(now.sent);
         self.state = State::Answered;
         self.joined = true;
@@ -185,7 +185,7 @@ impl Session {
             self.again_answered(status, m, now, changed);
             return;
         }
-        let (branch, tag) = (print(&[m.branch]), print(&[m.to.tag]));
+        let (branch, tag) = (short(&[m.branch]), short(&[m.to.tag]));
         match status {
             100 => self.branches.reached(branch, Stage::Proceeding),
             101..=199 => self.progress(status, (branch, tag), now, changed),
@@ -210,7 +210,7 @@ impl Session {
         }
     }
 
-    fn progress(&mut self, status: u16, (branch, tag): (u64, u64), now: Now, changed: &mut Changed) {
+    fn progress(&mut self, status: u16, (branch, tag): (u32, u32), now: Now, changed: &mut Changed) {
         if self.answer.is_set() || self.branches.is_completed(branch) {
             return; // late
         }
@@ -230,7 +230,7 @@ impl Session {
         }
     }
 
-    fn accepted(&mut self, status: u16, m: &Message<'_>, (branch, tag): (u64, u64), now: Now, changed: &mut Changed) {
+    fn accepted(&mut self, status: u16, m: &Message<'_>, (branch, tag): (u32, u32), now: Now, changed: &mut Changed) {
         self.branches.reached(branch, Stage::Completed);
         let over = self.state == State::Ended || self.state == State::Transferred;
         if !self.answer.is_set() && !over {
@@ -245,7 +245,7 @@ impl Session {
         }
     }
 
-    fn refused(&mut self, status: u16, m: &Message<'_>, branch: u64, now: Now, changed: &mut Changed) {
+    fn refused(&mut self, status: u16, m: &Message<'_>, branch: u32, now: Now, changed: &mut Changed) {
         if self.branches.is_completed(branch) && self.status != 0 {
             return; // again
         }
@@ -314,7 +314,7 @@ impl Session {
             return;
         }
         let tag = if matches!(m.start, StartLine::Request { .. }) { m.from.tag } else { m.to.tag };
-        let side = if print(&[tag]) == self.caller { By::Caller } else { By::Callee };
+        let side = if short(&[tag]) == self.caller { By::Caller } else { By::Callee };
         self.holds.described(m, side, session);
         match self.state {
             State::Answered if self.holds.any() => self.state = State::OnHold,
@@ -325,7 +325,7 @@ impl Session {
 
     /// Who has this tag, where the first INVITE was seen.
     fn by(&self, tag: &[u8]) -> Option<By> {
-        (self.caller != 0 && !self.joined).then(|| if print(&[tag]) == self.caller { By::Caller } else { By::Callee })
+        (self.caller != 0 && !self.joined).then(|| if short(&[tag]) == self.caller { By::Caller } else { By::Callee })
     }
 
     /// Keeps the cause of Q.850 in the Reason header (RFC 3326 §2).
@@ -379,12 +379,6 @@ impl Session {
         }
         Overdue::Leaves
     }
-
-    /// Heap, bytes.
-    #[must_use]
-    pub fn heap(&self) -> usize {
-        self.legs.heap() + self.branches.heap() + self.transfer.as_ref().map_or(0, |t| t.heap())
-    }
 }
 
 /// What a deadline brought.
@@ -398,8 +392,8 @@ pub enum Overdue {
     Leaves,
 }
 
-fn tags(m: &Message<'_>) -> [u64; 2] {
-    [print(&[m.from.tag]), print(&[m.to.tag])]
+fn tags(m: &Message<'_>) -> [u32; 2] {
+    [short(&[m.from.tag]), short(&[m.to.tag])]
 }
 
 /// `Q.850;cause=16;text="..."`, also among several reasons.

@@ -81,12 +81,6 @@ impl Transfer {
             b""
         }
     }
-
-    /// Its memory, bytes.
-    #[must_use]
-    pub fn heap(&self) -> usize {
-        size_of::<Self>() + self.to.len() + self.replaces.len()
-    }
 }
 
 /// The URI of a Refer-To header without its headers and parameters.
