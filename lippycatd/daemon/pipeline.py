@@ -119,6 +119,8 @@ class Pipeline:
             self.keeper.close()
         if self._opened.wire is not None:
             self._opened.wire.close()
+        for capture in self._opened.captures:
+            capture.close()
 
     def prepare(self, config: Config, changes: Mapping[str, Change]) -> Prepared:
         """What the changes mean, ready to be taken up. Raises a LippycatError, and nothing has changed."""

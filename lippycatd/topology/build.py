@@ -8,13 +8,14 @@ start and bytes of the inputs get parsed.
 from __future__ import annotations
 
 import dataclasses
+import sys
 from typing import TYPE_CHECKING, Any
 
 from lippycatd import _dataplane, sandbox
 from lippycatd.config import checks
 from lippycatd.errors import ConfigError, Damaged, NotPossible, PrivilegeError
 from lippycatd.sinks import hep, pcap, pseudonyms, record_files, vif
-from lippycatd.sources import af_packet, bpf, pcap_file
+from lippycatd.sources import af_packet, bpf, libpcap, pcap_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +35,7 @@ class Opened:
     inputs: list[pcap_file.Input]
     filters: dict[int, bpf.Program] | None
     wire: af_packet.Wire | None = None
+    captures: list[libpcap.Capture] = dataclasses.field(default_factory=list)
     notes: list[str] = dataclasses.field(default_factory=list)
     device: vif.Device | None = None
     vif_refused: str = ""
@@ -52,7 +54,10 @@ def open_all(plan: Plan, runs_as: Identity) -> Opened:
     inputs = pcap_file.open_inputs(plan.inputs, runs_as)
     pcap_file.check_loops(inputs, config.run.loop)
     opened = Opened(plan, inputs, compile_filter(config))
-    if plan.interfaces:
+    if plan.interfaces and sys.platform != "linux":
+        opened.captures = libpcap.open_captures(config.capture, plan.interfaces)
+        opened.inputs += [capture.input for capture in opened.captures]
+    elif plan.interfaces:
         workers, note = af_packet.workers(config.voip)
         opened.notes += [note] if note else []
         opened.wire = af_packet.open_wire(config.capture, workers, opened.notes.append)
@@ -70,6 +75,8 @@ def close(opened: Opened) -> None:
         opened.device.close()
     if opened.wire is not None:
         opened.wire.close()
+    for capture in opened.captures:
+        capture.close()
 
 
 def _open_outputs(opened: Opened, runs_as: Identity) -> None:
@@ -120,6 +127,8 @@ def line(opened: Opened, *, sip_bytes: bool = False, metrics: bool = False) -> _
     """The core's line for what was opened; its threads start with `start`. Raises Damaged or NotPossible."""
     plan, config = opened.plan, opened.plan.config
     live = opened.wire.inputs() if opened.wire else []
+    for capture in opened.captures:
+        capture.start()
     sink = opened.device.sink(config.virtual_interface, blocking=not live) if opened.device else None
     if sink is None and plan.vif and plan.lasting:
         sink = vif.sink(config.virtual_interface, None, blocking=not live)
@@ -165,11 +174,13 @@ def line(opened: Opened, *, sip_bytes: bool = False, metrics: bool = False) -> _
 def stats(opened: Opened, line: _dataplane.Line) -> Callable[[], dict[str, Any]]:
     """One snapshot of all counters: the core's, and those of the sinks of records."""
     records, sender = opened.records, opened.hep
-    if records is None and sender is None:
+    if records is None and sender is None and not opened.captures:
         return line.stats
 
     def snapshot() -> dict[str, Any]:
+        over = line.finished()
         found = line.stats()
+        libpcap.account(opened.captures, found, over=over)
         if records is not None:
             found["sinks"][records.name] = records.counters()
         if sender is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from lippycatd.errors import UsageError
 from lippycatd.sinks import hep, pcap, record_files
-from lippycatd.sources import af_packet
+from lippycatd.sources import af_packet, libpcap
 
 if TYPE_CHECKING:
     from lippycatd.config import Config
@@ -88,6 +88,7 @@ def _check_source(config: Config) -> None:
             if config.origins[key].kind == "flag":
                 raise UsageError(f"{config.origins[key]} does nothing with --read-file: it is for live capture")
         return
+    libpcap.check(config.capture)
     vif = config.virtual_interface
     if vif.enabled and not vif.netns and vif.name in af_packet.interfaces(config.capture):
         raise UsageError(f"--interface {vif.name}: is the virtual interface of this run, which is not captured from")

@@ -35,6 +35,13 @@ class Capture(Section):
             shown="any, where no file is read",
         ),
     ] = ()
+    backend: Annotated[
+        Literal["auto", "af_packet", "libpcap"],
+        Option(
+            "what captures: auto takes AF_PACKET's rings on Linux and libpcap elsewhere; the other one of the two is "
+            "refused"
+        ),
+    ] = "auto"
     promiscuous: Annotated[bool, Option("switch the interface to promiscuous mode", ("--promiscuous", "-p"))] = False
     snaplen: Annotated[
         int,
