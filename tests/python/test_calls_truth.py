@@ -20,7 +20,7 @@ from demo.live import finished, free_port, page, parse_metrics, wait_for
 
 MIXES = (
     ("--auth", "40", "--early", "40", "--fail", "30", "--hold", "30", "--reinvite", "20", "--rtp-first", "10"),
-    ("--tcp", "80", "--tcp-split", "80", "--ipv6", "40", "--qinq", "20", "--fail", "20"),
+    ("--tcp", "80", "--tcp-split", "80", "--tcp-coalesce", "60", "--ipv6", "40", "--qinq", "20", "--fail", "20"),
     ("--frag", "50", "--compact", "50", "--vlan", "50", "--mux", "40", "--dtmf", "30", "--loss", "5", "--burst", "3"),
     ("--fail", "90", "--auth", "50", "--tcp", "30", "--compact", "30"),
     ("--fail", "0", "--reinvite", "60", "--wrap", "50", "--dup", "2", "--ooo", "3", "--codecs", "PCMU:1,G729:1"),
@@ -34,10 +34,7 @@ class Run:
 
     def __init__(self, root, shared, folder, seed):
         capture = folder / f"{seed}.pcap"
-        # two messages in one burst have one time in the truth: tests/e2e/test_whole_calls.py looks at these alone
         size = (
-            "--tcp-coalesce",
-            "0",
             "--calls",
             "120",
             "--rtp-packets",

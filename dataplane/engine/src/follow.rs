@@ -197,6 +197,7 @@ impl Follower {
             ends,
             transport: Transport::Udp,
             frames: c.frames,
+            sent: c.frames.first().map_or(c.now, |f| f.ts),
             now: c.now,
             source: c.source,
         };

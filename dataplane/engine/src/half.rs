@@ -20,6 +20,8 @@ const MAX_SEGMENTS: usize = 4096;
 const MAX_SPAN: usize = 4 * MAX_BUFFER;
 /// A larger buffer is given back once it is empty, bytes.
 const MAX_IDLE_BUFFER: usize = 16 << 10;
+/// Segments so close belong to one burst: the sender gave its messages out at once, ns.
+const BURST: u64 = 1_000_000;
 /// Offsets start here, so that bytes before the first one seen have a place.
 const ORIGIN: u64 = 1 << 33;
 
@@ -51,6 +53,8 @@ pub struct Half {
     segments: VecDeque<Segment>,
     span: usize,
     history: VecDeque<(u64, u64, Owner)>,
+    /// Capture time of the burst whose segment the next message begins in the middle of, ns; 0: it begins a segment.
+    burst: u64,
     /// Sequence number of its SYN.
     pub isn: Option<u32>,
     /// Whether it sent FIN.
@@ -260,7 +264,22 @@ impl Half {
             let touched = self.segments.partition_point(|s| s.start < end);
             self.segments.range_mut(..touched).for_each(|s| s.mixed[usize::from(selected)] = true);
         }
-        self.take(end)
+        let touched = self.take(end);
+        let first = touched.iter().map(|(s, _)| s.id.ts).min().unwrap_or(0);
+        self.burst = if touched.iter().any(|(_, done)| !done) { self.sent(first) } else { 0 };
+        touched
+    }
+
+    /// When the next message was sent, which begins in a segment of time `first`: behind the rest of another message in
+    /// the same segment, with that one.
+    #[must_use]
+    pub fn sent(&self, first: u64) -> u64 {
+        let together = self.burst != 0 && first.saturating_sub(self.burst) <= BURST;
+        if together {
+            self.burst.min(first)
+        } else {
+            first
+        }
     }
 
     /// Frames with bytes among the first `len` pending ones, in the order they came.
@@ -284,7 +303,7 @@ impl Half {
     /// All that waits is given up.
     pub fn clear(&mut self, pool: &mut Pool) -> Vec<Segment> {
         self.buffer = Vec::new();
-        self.consumed = 0;
+        (self.consumed, self.burst) = (0, 0);
         while let Some((_, early)) = self.late.pop_first() {
             self.done(early, pool);
         }
@@ -328,6 +347,22 @@ mod tests {
         h.consume(2, Owner::None, None);
         h.skip_hole(9, &mut pool);
         assert_eq!(h.pending(), b"xy");
+    }
+
+    #[test]
+    fn messages_of_one_burst_were_sent_together() {
+        let at = |frame: u64, us: u64| FrameId { ts: 1_000_000_000 + us * 1000, ..id(frame) };
+        let (mut h, mut pool) = (Half::default(), Pool::default());
+        h.push(0, b"aaaa", at(0, 0), 0, &mut pool);
+        h.push(4, b"aabb", at(1, 150), 0, &mut pool);
+        h.push(8, b"bb", at(2, 300), 0, &mut pool);
+        h.push(10, b"cc", at(3, 450), 0, &mut pool);
+        assert_eq!(h.sent(at(0, 0).ts), at(0, 0).ts);
+        h.consume(6, Owner::None, None); // a: its rest stands before b
+        assert_eq!(h.sent(at(1, 150).ts), at(0, 0).ts);
+        assert_eq!(h.sent(at(1, 5000).ts), at(1, 5000).ts); // a rest that came much later is no burst
+        h.consume(4, Owner::None, None); // b ends a segment
+        assert_eq!(h.sent(at(3, 450).ts), at(3, 450).ts);
     }
 
     #[test]

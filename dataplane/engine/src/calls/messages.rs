@@ -57,7 +57,7 @@ impl Calls {
             }
             return if named { Owner::Selected } else { Owner::None };
         }
-        let times = Now { sent: at.frames.first().map_or(at.now, |f| f.ts), line: at.now };
+        let times = Now { sent: at.sent, line: at.now };
         let call = self.find(&m, at, v);
         let Some(c) = self.table.get_mut(call) else { return Owner::None };
         c.last = at.now;

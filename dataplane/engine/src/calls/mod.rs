@@ -56,6 +56,8 @@ pub struct Arrived<'a> {
     pub transport: Transport,
     /// Frames that carried it.
     pub frames: &'a [FrameId],
+    /// Capture time of its first byte, or of the burst it was sent in, ns.
+    pub sent: u64,
     /// The line's time, ns.
     pub now: u64,
     /// Source of the last of them.

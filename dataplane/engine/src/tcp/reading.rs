@@ -141,8 +141,15 @@ impl<V: Verdicts> Work<'_, V> {
     ) -> Owner {
         let (src, dst) = if side == 0 { c.key } else { (c.key.1, c.key.0) };
         let ends = Ends { src: src.addr, sport: src.port, dst: dst.addr, dport: dst.port };
-        let arrived =
-            Arrived { context: src.context, ends, transport, frames, now: self.at.now, source: self.at.source };
+        let arrived = Arrived {
+            context: src.context,
+            ends,
+            transport,
+            frames,
+            sent: c.halves[side].sent(frames.first().map_or(self.at.now, |f| f.ts)),
+            now: self.at.now,
+            source: self.at.source,
+        };
         let owner = self.calls.sip(self.v, bytes, arrived);
         if let Owner::Call(call) = owner {
             if self.calls.joins(call, self.conn) {
