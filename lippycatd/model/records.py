@@ -181,7 +181,8 @@ MEANING: Final[dict[str, str]] = {
     "messages": "SIP messages",
     "retransmissions": "messages that had come before",
     "response_ms": "the request to the final response, in ms",
-    "pdd_ms": "post-dial delay: the INVITE (the last one after 401 or 407) to the first 18x, by their first bytes (of TCP: of their burst), ms",
+    "pdd_ms": "post-dial delay: the INVITE (the last one after 401 or 407) to the first 18x, by their first bytes "
+    "(of TCP: of their burst), ms",
     "final": "final status of the INVITE",
     "one_way": "whether media went one way only in an answered call; null where none went or it was not answered",
     "streams": "SSRCs of the call's streams",
