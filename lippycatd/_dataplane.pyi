@@ -5,6 +5,7 @@ from typing import Any, Self, final
 
 __all__ = [
     "FileSink",
+    "HepInput",
     "Line",
     "LiveInput",
     "VifSink",
@@ -76,6 +77,15 @@ class LiveInput:
         mtu: int = 0,
         own: list[int] = ...,
     ) -> Self: ...
+
+@final
+class HepInput:
+    """HEP from sockets into a capture on a pipe, which a line reads; the thread begins with `start`."""
+
+    def __new__(cls, *, datagrams: list[int], listeners: list[int], pipe: int, key: bytes = ...) -> Self: ...
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+    def stats(self) -> dict[str, Any]: ...
 
 @final
 class Line:

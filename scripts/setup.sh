@@ -42,6 +42,7 @@ missing() {
     present tcpdump tcpdump
     present tcpreplay tcpreplay
     present sngrep sngrep
+    present kamailio kamailio
     present sipp sip-tester
     present ip iproute2
     present nft nftables

@@ -121,6 +121,8 @@ class Pipeline:
             self._opened.wire.close()
         for capture in self._opened.captures:
             capture.close()
+        if self._opened.collector is not None:
+            self._opened.collector.stop()
 
     def prepare(self, config: Config, changes: Mapping[str, Change]) -> Prepared:
         """What the changes mean, ready to be taken up. Raises a LippycatError, and nothing has changed."""

@@ -21,7 +21,7 @@ from lippycatd.observe import access, audit, metrics, page, program
 from lippycatd.observe.notify import Notifier
 from lippycatd.observe.report import Reports
 from lippycatd.sinks import pseudonyms
-from lippycatd.sources import bpf
+from lippycatd.sources import bpf, hep
 from lippycatd.topology import build, preload
 from lippycatd.topology.signals import Stop
 
@@ -112,8 +112,10 @@ class _Around:
 def _open(found: Pipelines, runs_as: Identity) -> _Opened:
     """Inputs, filters, interfaces, outputs, listeners, in this order."""
     plans = settings.plans(found)
-    sockets = program.inherited({listen.CONTROL}, {program.METRICS})
-    opened = {name: build.open_all(plan, runs_as) for name, plan in plans.items()}
+    sockets = program.inherited({listen.CONTROL}, {program.METRICS, hep.NAME})
+    passed = sockets.get(hep.NAME, [])
+    opened = {name: build.open_all(plan, runs_as, passed) for name, plan in plans.items()}
+    hep.check_all_used(passed, [plan.config for plan in plans.values()])
     common = found.common
     file = common.logging.audit_file
     audit_fd = audit.open_file(file, runs_as.uid, runs_as.gid) if file else None

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 Stats = dict[str, Any]
 # Parts whose names are told apart by their pipeline; names of sinks are distinct already.
-_OF_A_PIPELINE = ("sources", "captures", "workers", "iterations")
+_OF_A_PIPELINE = ("sources", "captures", "hep", "workers", "iterations")
 # Levels that do not add up: what is told is that of the pipeline that has most.
 _MOST = ("backpressure_level", "peak")
 

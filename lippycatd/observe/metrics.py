@@ -24,6 +24,16 @@ def _capture(field: str) -> Rows:
     return lambda stats: (((name,), part[field]) for name, part in stats.get("captures", {}).items())
 
 
+def _hep(field: str) -> Rows:
+    return lambda stats: (((name,), part[field]) for name, part in stats.get("hep", {}).items())
+
+
+def _hep_refused(stats: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], float]]:
+    for name, part in stats.get("hep", {}).items():
+        for reason, count in part["refused"].items():
+            yield (name, reason), count
+
+
 def _pair(field: str, at: int) -> Rows:
     """One of two numbers."""
     return lambda stats: [((), float(stats[field][at]))] if field in stats else []
@@ -100,6 +110,12 @@ FAMILIES: tuple[Family, ...] = (
     Family(_COUNTER, "packets_dropped", "Packets dropped on the line", ("source", "stage", "reason"), _source_drops),
     Family(_COUNTER, "ring_freezes", "Times that a capture's ring was full", ("source",), _capture("freezes")),
     Family(_COUNTER, "interface_downs", "Times that a captured interface went down", ("source",), _capture("downs")),
+    Family(_COUNTER, "hep_received_packets", "HEP packets that came", ("source",), _hep("received")),
+    Family(_COUNTER, "hep_frames", "Frames that were made of them", ("source",), _hep("frames")),
+    Family(_COUNTER, "hep_refused_packets", "HEP packets that were not used", ("source", "reason"), _hep_refused),
+    Family(_COUNTER, "hep_unknown_chunks", "Chunks that were left out", ("source",), _hep("unknown_chunks")),
+    Family(_COUNTER, "hep_kernel_drops", "Datagrams the kernel had no room for", ("source",), _hep("kernel_drops")),
+    Family(_GAUGE, "hep_streams", "Open TCP connections of agents", ("source",), _hep("streams")),
     Family(_GAUGE, "backpressure_level", "How much a live line leaves undone, 0 to 3", (), _one("backpressure_level")),
     Family(_COUNTER, "batches", "Batches that a live line took", (), _pair("batches", 0)),
     Family(_COUNTER, "batch_packets", "Packets in those batches", (), _pair("batches", 1)),

@@ -16,9 +16,11 @@ from lippycatd.config import checks
 from lippycatd.errors import ConfigError, Damaged, NotPossible, PrivilegeError
 from lippycatd.sinks import hep, pcap, pseudonyms, record_files, vif
 from lippycatd.sources import af_packet, bpf, libpcap, pcap_file
+from lippycatd.sources import hep as hep_source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import socket
+    from collections.abc import Callable, Sequence
 
     from lippycatd.config import Config
     from lippycatd.observe.page import Server, Told
@@ -36,6 +38,7 @@ class Opened:
     filters: dict[int, bpf.Program] | None
     wire: af_packet.Wire | None = None
     captures: list[libpcap.Capture] = dataclasses.field(default_factory=list)
+    collector: hep_source.Collector | None = None
     notes: list[str] = dataclasses.field(default_factory=list)
     device: vif.Device | None = None
     vif_refused: str = ""
@@ -47,13 +50,16 @@ class Opened:
     report: sandbox.Report | None = None
 
 
-def open_all(plan: Plan, runs_as: Identity) -> Opened:
-    """Opens and confines. Raises a LippycatError with one line for what cannot be had."""
+def open_all(plan: Plan, runs_as: Identity, sockets: Sequence[socket.socket] = ()) -> Opened:
+    """Opens and confines. `sockets` for HEP may be there already. Raises a LippycatError with one line."""
     config = plan.config
     check_users(plan)
     inputs = pcap_file.open_inputs(plan.inputs, runs_as)
     pcap_file.check_loops(inputs, config.run.loop)
     opened = Opened(plan, inputs, compile_filter(config))
+    if config.hep.listen:
+        opened.collector = hep_source.open_collector(config, runs_as, sockets)
+        opened.inputs.append(opened.collector.input)
     if plan.interfaces and sys.platform != "linux":
         opened.captures = libpcap.open_captures(config.capture, plan.interfaces)
         opened.inputs += [capture.input for capture in opened.captures]
@@ -71,6 +77,8 @@ def open_all(plan: Plan, runs_as: Identity) -> Opened:
 
 def close(opened: Opened) -> None:
     """Gives up what outlives the line: the interface, and the captures."""
+    if opened.collector is not None:
+        opened.collector.stop()
     if opened.device is not None:
         opened.device.close()
     if opened.wire is not None:
@@ -133,7 +141,7 @@ def line(opened: Opened, *, sip_bytes: bool = False, metrics: bool = False) -> _
     if sink is None and plan.vif and plan.lasting:
         sink = vif.sink(config.virtual_interface, None, blocking=not live)
     try:
-        return _dataplane.Line(
+        made = _dataplane.Line(
             inputs=[(item.name, item.fd) for item in opened.inputs],
             live=live,
             deduplicate=config.capture.deduplicate,
@@ -165,16 +173,19 @@ def line(opened: Opened, *, sip_bytes: bool = False, metrics: bool = False) -> _
             sip_bytes=sip_bytes or plan.hep is not None,
             rtcp=plan.hep is not None,
         )
+        if opened.collector is not None:
+            opened.collector.start()
     except ValueError as error:
         raise Damaged(str(error)) from None
     except OSError as error:
         raise NotPossible(str(error)) from None
+    return made
 
 
 def stats(opened: Opened, line: _dataplane.Line) -> Callable[[], dict[str, Any]]:
     """One snapshot of all counters: the core's, and those of the sinks of records."""
-    records, sender = opened.records, opened.hep
-    if records is None and sender is None and not opened.captures:
+    records, sender, collector = opened.records, opened.hep, opened.collector
+    if records is None and sender is None and collector is None and not opened.captures:
         return line.stats
 
     def snapshot() -> dict[str, Any]:
@@ -185,6 +196,8 @@ def stats(opened: Opened, line: _dataplane.Line) -> Callable[[], dict[str, Any]]
             found["sinks"][records.name] = records.counters()
         if sender is not None:
             found["sinks"][sender.name] = sender.counters()
+        if collector is not None:
+            found["hep"] = {collector.input.name: collector.stats()}
         return found
 
     return snapshot

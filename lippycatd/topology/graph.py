@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 FILE_STARTUP_DELAY = 3 * 10**9  # ns: readers need a moment to attach before a file is over
 
+_SOURCES = ("capture.read_file", "capture.default_interface")
 _LIVE_ONLY = (
     "capture.default_interface",
     "capture.promiscuous",
@@ -71,7 +72,7 @@ def plan(config: Config, *, voip: bool) -> Plan:
         config=config,
         voip=voip,
         inputs=config.capture.read_file,
-        interfaces=() if config.capture.read_file else af_packet.interfaces(config.capture),
+        interfaces=() if config.capture.read_file or config.hep.listen else af_packet.interfaces(config.capture),
         records=records,
         prints=prints,
         record_file=record_file,
@@ -82,7 +83,9 @@ def plan(config: Config, *, voip: bool) -> Plan:
 
 
 def _check_source(config: Config) -> None:
-    """Files or interfaces, and what acts on one of them only."""
+    """Files, interfaces or HEP, and what acts on one of them only."""
+    if config.hep.listen:
+        _check_hep(config)
     if config.capture.read_file:
         for key in _LIVE_ONLY:
             if config.origins[key].kind == "flag":
@@ -98,6 +101,14 @@ def _check_source(config: Config) -> None:
         raise UsageError(
             "--vif-replay-timing: acts on files that are read with --read-file; a live capture has its own"
         )
+
+
+def _check_hep(config: Config) -> None:
+    """A pipeline that receives HEP has no other source."""
+    for key in ("capture.read_file", *_LIVE_ONLY):
+        if config.given(key) and (config.origins[key].kind == "flag" or key in _SOURCES):
+            where = config.origins["hep.listen"]
+            raise UsageError(f"{where}: hep.listen is a source of its own; leave {config.origins[key]} out")
 
 
 def _check_relay(config: Config) -> None:

@@ -5,7 +5,8 @@ use std::hint::black_box;
 use lc_engine::bpf::{Instruction, Program};
 use lc_proto::sip::{self, NameAddr, Uri};
 use lc_proto::users::{Backend, Patterns};
-use lc_proto::{rtcp, rtp, sdp, websocket};
+use lc_proto::{hep, rtcp, rtp, sdp, websocket};
+use lc_wire::build::udp_frame;
 use lc_wire::{decode as wire, esp, ip_offset, tcp, tunnel, udp, Addr, Ip, LinkType, Refusal};
 
 /// A frame of the link type that the first byte chooses, down to UDP or TCP.
@@ -100,6 +101,21 @@ pub fn sdp(data: &[u8]) {
 /// RTP and RTCP.
 pub fn rtp_rtcp(data: &[u8]) {
     black_box((rtp::parse(data), rtcp::parse(data)));
+}
+
+/// A HEP packet; what can be read makes a frame that is read again.
+pub fn hep(data: &[u8]) {
+    let length = hep::length(data);
+    let Ok(h) = hep::parse(data) else { return };
+    assert!(h.version < 3 || length == Ok(Some(data.len())));
+    assert!(h.payload.len() + h.key.len() <= data.len());
+    let mut frame = Vec::new();
+    if !udp_frame(&mut frame, (h.src, h.ports[0]), (h.dst, h.ports[1]), h.vlan, h.payload) {
+        return;
+    }
+    let ip = wire(LinkType::ETHERNET, &frame).expect("a frame that we made");
+    let u = udp::parse(ip.payload).expect("a datagram that we made");
+    assert_eq!((ip.src, ip.dst, [u.sport, u.dport], u.payload), (h.src, h.dst, h.ports, h.payload));
 }
 
 /// WebSocket frames, one after the other, and the request for one.

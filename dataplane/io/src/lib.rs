@@ -7,6 +7,8 @@
 #[cfg(target_os = "linux")]
 pub mod af_packet;
 pub mod clock;
+#[cfg(unix)]
+pub mod collect;
 pub mod counters;
 pub mod files;
 pub mod interrupt;

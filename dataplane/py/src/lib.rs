@@ -4,6 +4,8 @@
 
 mod control;
 mod convert;
+#[cfg(unix)]
+mod hep;
 mod kpi;
 mod levels;
 mod line;
@@ -38,6 +40,8 @@ fn check_patterns(users: Vec<String>) -> PyResult<()> {
 fn _dataplane(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<line::Line>()?;
     m.add_class::<live_input::LiveInput>()?;
+    #[cfg(unix)]
+    m.add_class::<hep::HepInput>()?;
     m.add_class::<sinks::FileSink>()?;
     m.add_class::<sinks::VifSink>()?;
     m.add_function(wrap_pyfunction!(check_patterns, m)?)?;

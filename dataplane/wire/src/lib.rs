@@ -1,10 +1,11 @@
 //! Headers of the wire. One file a header: constants, a checked view over bytes, tests on literal bytes.
 //!
-//! Nothing here allocates, and nothing here keeps state between frames. [`decode`] walks from the link layer to
+//! Nothing here but [`build`] allocates, and nothing here keeps state between frames. [`decode`] walks from the link layer to
 //! the payload above IP; every reason to stop is a case of [`Refusal`].
 #![forbid(unsafe_code)]
 
 pub mod addr;
+pub mod build;
 pub mod capture;
 pub mod checksum;
 pub mod decode;

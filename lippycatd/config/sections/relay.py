@@ -11,11 +11,25 @@ from lippycatd.model.handover import SOCKET_PATH
 
 
 class Hep(Section):
-    """HEP, the protocol of Homer: what a pipeline hands to lippycat-relay."""
+    """HEP, the protocol of Homer: what a pipeline receives, and what it hands to lippycat-relay."""
 
     section: ClassVar[str] = "hep"
     title: ClassVar[str] = "HEP"
 
+    listen: Annotated[
+        str,
+        AfterValidator(checks.listen_address),
+        Option(
+            "receive HEP of other agents at ADDRESS:PORT over UDP and TCP, instead of files and interfaces; sockets "
+            "that systemd passes as `hep` with this port win",
+            ("--hep-listen",),
+            unit="ADDRESS:PORT",
+            shown="off",
+        ),
+    ] = ""
+    listen_key_file: Annotated[
+        Text, Option("file with the key that received HEP packets must carry; empty for any or none", unit="file")
+    ] = ""
     send: Annotated[
         bool,
         Option(

@@ -283,6 +283,7 @@ const GET_OPTIONS: &[(i32, i32)] = &[
     (libc::SOL_SOCKET, libc::SO_SNDBUF),
     (libc::SOL_SOCKET, libc::SO_RCVBUF),
     (libc::SOL_SOCKET, libc::SO_COOKIE),
+    (libc::SOL_SOCKET, libc::SO_MEMINFO),
     (libc::SOL_PACKET, libc::PACKET_STATISTICS),
     (libc::SOL_PACKET, libc::PACKET_VERSION),
 ];
