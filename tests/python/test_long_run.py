@@ -12,9 +12,9 @@ import time
 import pytest
 
 from lippycatd import config
-from lippycatd.daemon import listen, notify
+from lippycatd.daemon import listen
 from lippycatd.errors import NotPossible
-from lippycatd.observe import audit, journal, merge, report
+from lippycatd.observe import audit, journal, merge, notify, report
 
 
 @pytest.fixture
