@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from captures import demo, files, small
+from captures import attacks, demo, files, small
 from captures.large import write_large
 
 HERE = Path(__file__).resolve().parent
@@ -48,6 +48,7 @@ def every() -> dict[str, Callable[[], bytes]]:
         "tiny.pcap": lambda: files.pcap(small.tiny().packets()),
         "names.pcap": lambda: files.pcap(small.names().packets()),
         "late-media.pcap": lambda: files.pcap(small.late_media().packets()),
+        "attacks.pcap": lambda: files.pcap(attacks.build().packets(), nano=True),
         "wireless.pcap": lambda: files.pcap(small.unrelated(), link=small.IEEE802_11),
     }
 

@@ -14,6 +14,7 @@ REASONS = {
     183: "Session Progress",
     200: "OK",
     401: "Unauthorized",
+    404: "Not Found",
     407: "Proxy Authentication Required",
     486: "Busy Here",
     487: "Request Terminated",

@@ -97,6 +97,32 @@ install_prometheus() {
     rm -rf "$work"
 }
 
+# suricata: version 7 is in Debian 12's backports alone; their address is that of this machine's own package source.
+# Only tests of the examples need it: where it cannot be had, they say so and are skipped.
+install_suricata() {
+    command -v suricata > /dev/null && return 0
+    if [ "$(id -u)" != 0 ] || ! grep -q '^VERSION_CODENAME=bookworm$' /etc/os-release; then return 0; fi
+    say "installing suricata from bookworm-backports"
+    local sources uri made_policy=''
+    sources=$(mktemp -d)
+    cp /etc/apt/sources.list.d/*.sources /etc/apt/sources.list.d/*.list "$sources/" 2> /dev/null || true
+    uri=$(cat /etc/apt/sources.list "$sources"/* 2> /dev/null |
+        sed -n 's/^URIs: *\([^ ]*\).*/\1/p; s/^deb  *\(\[[^]]*\] *\)*\([^ ]*\) .*/\2/p' | grep -E '/debian/?$' | head -n 1) || true
+    if [ -n "$uri" ]; then
+        echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $uri bookworm-backports main" > "$sources/backports.list"
+        chmod -R a+rX "$sources"
+        # its package would start a service
+        [ -e /usr/sbin/policy-rc.d ] || { printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d; made_policy=yes; }
+        local apt=(apt-get -qq -o "Dir::Etc::SourceParts=$sources" -o DPkg::Lock::Timeout=300)
+        { "${apt[@]}" update && DEBIAN_FRONTEND=noninteractive "${apt[@]}" -y install --no-install-recommends -t bookworm-backports suricata; } \
+            > .setup/suricata.log 2>&1 < /dev/null || true
+        [ -z "$made_policy" ] || rm -f /usr/sbin/policy-rc.d
+        rm -f /etc/systemd/system/multi-user.target.wants/suricata.service  # nor at the next boot
+    fi
+    rm -rf "$sources"
+    command -v suricata > /dev/null || say "suricata cannot be had here (.setup/suricata.log): its examples are not run"
+}
+
 step_system() {
     local python packages
     python=$(python) || python=/usr/bin/python3
@@ -106,6 +132,7 @@ step_system() {
     mapfile -t packages < <(missing "$python" | sort -u)
     [ ${#packages[@]} = 0 ] || fail "still missing after the installation: ${packages[*]}"
     install_prometheus
+    install_suricata
 }
 
 step_venv() {

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 MANIFEST = ["--manifest-path", "dataplane/Cargo.toml"]
-PYTHON = ["captures", "demo", "helper", "lippycatd", "monitoring", "scripts", "benchmarks", "tests"]
+PYTHON = ["captures", "demo", "helper", "lippycatd", "monitoring", "scripts", "benchmarks", "tests", "examples"]
 TYPED = ["captures", "demo", "benchmarks", "monitoring", "scripts/run_tests.py"]
 
 CHECKS = {
