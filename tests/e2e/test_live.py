@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -248,11 +249,41 @@ def test_onto_a_device_and_never_from_it(wire, sniff, some):
     assert summary["selected"] == len(expected)
 
 
-@pytest.mark.parametrize("options", [("--tcp-performance-mode", "latency"), ("--tcp-max-workers", "2")])
-def test_every_mode_and_number_of_workers_gives_the_same(shared, wire, sniff, tmp_path, options):
+def in_order(kept, capture):
+    """Whether the kept frames of each call come in the order in which they were sent (frames of one kind only)."""
+    numbers = {}
+    for number, (_, data) in enumerate(files.read_pcap(capture.read_bytes()), 1):
+        numbers.setdefault(data, []).append(number)
+    place = {numbers[data][0]: at for at, data in enumerate(kept) if len(numbers[data]) == 1}
+    calls = json.loads(Path(f"{capture}.truth.json").read_text())["calls"]
+    found = [
+        [place[n] for first, last in call["frames"] for n in range(first, last + 1) if n in place] for call in calls
+    ]
+    assert sum(len(each) > 1 for each in found) > 10
+    return all(each == sorted(each) for each in found)
+
+
+@pytest.mark.parametrize("seed", range(1, 11) if os.environ.get("LIPPYCAT_FULL") else [2])
+def test_one_worker_and_several_give_the_same(shared, wire, sniff, tmp_path, seed):
+    """Two capture the same wire at once, and keep the same frames; those of a call in their order."""
+    capture = tmp_path / "hard.pcap"
+    tool = shared / "tools" / "gen_hard.py"
+    Wire.run("python3", tool, "-o", capture, "--quiet", "--seed", seed, "--target", "alice")
+    running = [sniff("voip", "-i", "a0", "-p", "--sipuser", "alice", "--tcp-max-workers", n) for n in "12"]
+    sent = wire.send(capture, "-q")
+    for each in running:
+        summary = each.stop()
+        assert (summary["in"], each.status) == (sent, 0), each.told()
+        check_frames(shared, each.kept, capture, "--any-order")
+        assert in_order(each.frames(), capture)
+    one, other = [sorted(each.frames()) for each in running]
+    assert one == other
+
+
+def test_latency_mode_gives_the_same(shared, wire, sniff, tmp_path):
     capture = tmp_path / "hard.pcap"
     Wire.run("python3", shared / "tools" / "gen_hard.py", "-o", capture, "--quiet", "--seed", "2", "--target", "alice")
-    running = sniff("voip", "-i", "a0", "-p", "--sipuser", "alice", *options)
+    running = sniff("voip", "-i", "a0", "-p", "--sipuser", "alice", "--tcp-performance-mode", "latency")
     sent = wire.send(capture, "-q")
     summary = running.stop()
     assert (summary["in"], running.status) == (sent, 0), running.told()
