@@ -64,6 +64,7 @@ def split_listen(value: str) -> tuple[str, int]:
     return host, int(port)
 
 
+_API = re.compile(r"https?://[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?/?", re.ASCII)
 _SERVER_KINDS = ("udp", "tcp", "tls")
 
 
@@ -88,6 +89,14 @@ def split_server(value: str) -> tuple[str, str, int]:
         msg = f"{value!r} is not {'|'.join(_SERVER_KINDS)}://HOST:PORT, such as udp://homer.example.net:9060"
         raise ValueError(msg)
     return kind, host, port
+
+
+def api_url(value: str) -> str:
+    """http(s)://HOST[:PORT] without a path; empty for none."""
+    if value and not _API.fullmatch(value):
+        msg = f"{value!r} is not https://HOST:PORT, such as https://kubernetes.default.svc"
+        raise ValueError(msg)
+    return value
 
 
 def no_nul(value: str) -> str:

@@ -56,7 +56,7 @@ class Pipeline:
         self._opened, self._runs_as, self._log = opened, runs_as, log
         self._line: _dataplane.Line = build.line(opened, metrics=True)
         self.stats = build.stats(opened, self._line)
-        outlet = Outlet(None, opened.records, opened.pseudonyms, opened.hep)
+        outlet = Outlet(None, opened.records, opened.pseudonyms, opened.hep, opened.pods)
         self._runner = Runner(self._line, Stop(), log, Bars(sys.stderr, wanted=False), outlet, self.stats)
         self.wire = WireKeeper(opened.wire, self._line, log) if opened.wire is not None else None
         self.keeper: Keeper | None = None
@@ -101,7 +101,7 @@ class Pipeline:
 
     def degraded(self) -> list[str]:
         """What it goes on without."""
-        parts = (self.keeper, self.wire, self._opened.hep)
+        parts = (self.keeper, self.wire, self._opened.hep, self._opened.pods)
         troubles = [each.trouble for each in parts if each is not None and each.trouble]
         return [*troubles, *(self.wire.deaf() if self.wire is not None else ()), *stopped(self.stats())]
 

@@ -77,6 +77,7 @@ def plan(one: Config, name: str) -> graph.Plan:
         lasting=not section.required,
         appends=True,
         hep=hands_over,
+        pod_names=name if one.output.pod_names else "",
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 Record = dict[str, Any]
 Kind = Literal["packet", "voip"]
 
+_PODS: Final = tuple(f"{end}_{what}" for end in ("src", "dst") for what in ("pod", "namespace", "node"))
 _EVERY: Final = ("type", "ts", "source", "frame")
 FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "packet": (*_EVERY, "src", "dst", "sport", "dport", "protocol", "length", "info"),
@@ -28,6 +29,7 @@ FIELDS: Final[dict[str, tuple[str, ...]]] = {
         *("max_jitter_ms", "mean_jitter_ms", "max_delta_ms", "ptime_ms", "skew_ppm", "mos", "r_factor", "min_mos"),
         *("mean_mos", "mos_reason", "delay_ms", "dtmf", "events", "dtmf_events", "comfort_noise", "markers"),
         *("payload_types", "payload_type_changes", "follows", "srtp", "latched", "after_end", "rtcp"),
+        *_PODS,
     ),
     "call": (
         *_EVERY,
@@ -35,6 +37,7 @@ FIELDS: Final[dict[str, tuple[str, ...]]] = {
         *("ring", "answer", "end", "pdd_ms", "srd_ms", "setup_ms", "duration_ms", "final", "cause", "hung_up_by"),
         *("challenged", "dialogs", "holds", "transferred_to_uri", "replaces_call_id", "messages", "retransmissions"),
         *("one_way", "streams", "packets"),
+        *_PODS,
     ),
     "transaction": (
         *_EVERY,
@@ -76,6 +79,11 @@ def columns(kind: Kind) -> tuple[str, ...]:
 
 # What the fields mean, for the reference page; a field means the same in every record.
 MEANING: Final[dict[str, str]] = {
+    **{
+        f"{end}_{what}": f"{said} of the {side}, where `output.pod_names` asks for it and the address is a pod's"
+        for end, side in (("src", "sender"), ("dst", "receiver"))
+        for what, said in (("pod", "pod"), ("namespace", "namespace"), ("node", "node"))
+    },
     "type": "`packet`, `sip`, `stream`, `call`, `transaction` or `summary`",
     "ts": "time of the capture in decimal seconds since 1970, as text with nine digits, so that nothing is rounded",
     "source": "name of the input",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lippycatd import config
 from lippycatd.config import pipelines
 from lippycatd.errors import ConfigError, LippycatError, NotPossible, UsageError
+from lippycatd.relay.pods import Api
 from lippycatd.sandbox import identity
 from lippycatd.topology import settings
 
@@ -56,6 +59,20 @@ def key(config: Config) -> bytes:
         raise NotPossible(f"{where}: relay.hep_key_file: {file}: {error.strerror}") from None
     if not 0 < len(found) <= _LONGEST_KEY:
         raise ConfigError(f"{where}: relay.hep_key_file: {file}: must hold 1 to {_LONGEST_KEY} bytes")
+    return found
+
+
+def api(config: Config) -> Api | None:
+    """The Kubernetes API, where one is configured. Raises ConfigError with one line."""
+    section = config.relay
+    if not section.kubernetes_api:
+        return None
+    if not section.node_name:
+        where = config.origins["relay.kubernetes_api"]
+        raise ConfigError(f"{where}: relay.kubernetes_api needs relay.node_name: only pods of this node are asked for")
+    found = Api(config)
+    with contextlib.suppress(OSError):
+        socket.getaddrinfo(found.host, found.port)  # loads what looking names up needs
     return found
 
 

@@ -14,7 +14,15 @@ if TYPE_CHECKING:
 
     from prometheus_client.metrics_core import Metric
 
-NOTHING: dict[str, Any] = {"clients": 0, "received": 0, "refused": {}, "hep": {}, "ready": 0, "degraded": 0}
+NOTHING: dict[str, Any] = {
+    "clients": 0,
+    "received": 0,
+    "refused": {},
+    "hep": {},
+    "kubernetes": None,
+    "ready": 0,
+    "degraded": 0,
+}
 _COUNTER, _GAUGE = CounterMetricFamily, GaugeMetricFamily
 
 
@@ -36,6 +44,14 @@ def _hep_drops(stats: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], float]]
             yield (name, reason), count
 
 
+def _kubernetes(field: str) -> Rows:
+    return lambda stats: [((), float(stats["kubernetes"][field]))] if stats["kubernetes"] else []
+
+
+def _kubernetes_named(field: str) -> Rows:
+    return lambda stats: (((name,), float(n)) for name, n in (stats["kubernetes"] or {field: {}})[field].items())
+
+
 FAMILIES: tuple[Family, ...] = (
     Family(_GAUGE, "relay_clients", "Pipelines that are connected", (), _one("clients")),
     Family(_COUNTER, "relay_received_messages", "Messages that pipelines handed over", (), _one("received")),
@@ -46,6 +62,10 @@ FAMILIES: tuple[Family, ...] = (
     Family(_COUNTER, "hep_dropped_packets", "HEP packets that were dropped", ("server", "reason"), _hep_drops),
     Family(_COUNTER, "hep_connects", "Times that a server was connected to", ("server",), _hep("connects")),
     Family(_GAUGE, "hep_connected", "Whether a server takes packets", ("server",), _hep("connected")),
+    Family(_GAUGE, "kubernetes_pods", "Pods of this node that are known", (), _kubernetes("pods")),
+    Family(_GAUGE, "kubernetes_synced", "Whether the table is kept up", (), _kubernetes("synced")),
+    Family(_COUNTER, "kubernetes_events", "Lists and events of the API", ("type",), _kubernetes_named("events")),
+    Family(_COUNTER, "kubernetes_errors", "Answers that were none", ("reason",), _kubernetes_named("errors")),
     Family(_GAUGE, "ready", "Whether it does its work", (), _one("ready")),
     Family(_GAUGE, "degraded", "Whether it goes on without something", (), _one("degraded")),
 )

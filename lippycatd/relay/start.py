@@ -22,6 +22,7 @@ from lippycatd.topology.signals import Stop
 
 if TYPE_CHECKING:
     from lippycatd.config import Config
+    from lippycatd.relay.pods import Api
 
 RELAY = "relay"
 # What the C library reads to find the address of a name (nsswitch.conf(5), hosts(5), resolv.conf(5), gai.conf(5)).
@@ -41,13 +42,16 @@ def run(path: str) -> int:
         server = page.Server(_doors(config, program.one_stream(sockets, program.METRICS), told))
         wakes = _wakes()
         senders = _senders(config, reports)
+        api = settings.api(config)
         agent = Agent(config.relay.hep_capture_id, settings.key(config), config.relay.hep_node.encode())
         _rehearse()
-        report = sandbox.enter("relay", runs_as, read=_NAMES, connect=_ports(senders))
+        report = sandbox.enter(
+            "relay", runs_as, read=[*_NAMES, *(api.files if api else ())], connect=_ports(senders, api)
+        )
         log = reports.logger
         if report.missing:
             log.warning(report.missing)
-        service = Service(Parts(config, reports, notifier, stop, server, listener, wakes, senders, agent))
+        service = Service(Parts(config, reports, notifier, stop, server, listener, wakes, senders, agent, api))
         told.registry = shown.registry(service.stats, version)
         told.health = service.health
         told.status = lambda: {"version": version, "health": service.health().told(), **service.stats()}
@@ -64,10 +68,12 @@ def _senders(config: Config, reports: Reports) -> list[Sender]:
     return found
 
 
-def _ports(senders: list[Sender]) -> set[int]:
+def _ports(senders: list[Sender], api: Api | None) -> set[int]:
     """The TCP ports that will be connected to."""
     ports = {each.server.port for each in senders if each.server.kind != "udp"}
-    return ports | ({_NAME_SERVER} if any(each.server.is_name for each in senders) else set())
+    ports |= {api.port} if api is not None else set()
+    names = api is not None or any(each.server.is_name for each in senders)
+    return ports | ({_NAME_SERVER} if names else set())
 
 
 def _doors(config: Config, inherited: socket.socket | None, told: page.Told) -> list[page.Door]:
@@ -80,13 +86,13 @@ def _doors(config: Config, inherited: socket.socket | None, told: page.Told) -> 
     return [page.Door(listener, access.guarded(page.application(told), section), access.tls(section))]
 
 
-def _wakes() -> socket.socket:
-    """What becomes readable when a signal has come."""
+def _wakes() -> tuple[socket.socket, socket.socket]:
+    """The first becomes readable when a signal has come, or something was sent to the second."""
     ends, wakes = socket.socketpair()
     ends.setblocking(False)  # noqa: FBT003  socket's signature
     wakes.setblocking(False)  # noqa: FBT003
-    signal.set_wakeup_fd(wakes.detach(), warn_on_full_buffer=False)
-    return ends
+    signal.set_wakeup_fd(wakes.fileno(), warn_on_full_buffer=False)
+    return ends, wakes
 
 
 def _rehearse() -> None:

@@ -6,23 +6,21 @@ that is away is connected to again.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import json
 import socket
-import time
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Any
 
 from lippycatd.model import handover
-from lippycatd.model.handover import Captured, Kind, Protocol, Wants
+from lippycatd.model.handover import Captured, Protocol, Wants
+from lippycatd.sinks.relay_link import Link
 
 if TYPE_CHECKING:
     from lippycatd.config import Config
     from lippycatd.model.records import Record
 
-_FIRST, _LONGEST = 0.5, 30.0  # seconds of the backoff
 _TRANSPORTS = {"udp": 17, "tcp": 6, "ws": 6}
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
@@ -47,14 +45,11 @@ class Handover:
     def __init__(self, target: Target) -> None:
         self.name = f"hep:{target.name}"
         self._target = target
-        self._socket: socket.socket | None = None
-        self._welcomed = False
-        self._due, self._wait = 0.0, _FIRST
+        self._link = Link(target.path, Wants.HEP, target.name)
         self._waiting: deque[bytes] = deque()
         self._bytes = 0
         self._offered = self._written = 0
         self._dropped: Counter[str] = Counter()
-        self.trouble = "lippycat-relay was not reached yet"
 
     def write(self, batch: list[Record]) -> list[Record]:
         """Hands over; gives the batch without what nobody else takes."""
@@ -62,7 +57,7 @@ class Handover:
             found = _captured(record)
             if found is not None:
                 self._offer(found)
-        self.tend()
+        self._send()
         return [_plain(record) for record in batch if record["type"] != "rtcp"]
 
     def _offer(self, found: Captured) -> None:
@@ -78,71 +73,18 @@ class Handover:
         self._waiting.append(message)
         self._bytes += len(message)
 
-    def tend(self) -> None:
-        """Connects where that is due, and sends what waits."""
-        if self._socket is None and time.monotonic() >= self._due:
-            self._connect()
-        if self._socket is not None:
-            self._listen()
-        if self._welcomed and self._socket is not None:
-            try:
-                while self._waiting:
-                    self._socket.send(self._waiting[0])
-                    self._bytes -= len(self._waiting.popleft())
-                    self._written += 1
-            except (BlockingIOError, InterruptedError):
-                return
-            except OSError as error:
-                self._lose(error.strerror or str(error))
+    @property
+    def trouble(self) -> str:
+        """Why the relay cannot be had; empty when it can."""
+        return self._link.trouble
 
-    def _connect(self) -> None:
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        sock.setblocking(False)  # noqa: FBT003  socket's signature
-        try:
-            sock.connect(self._target.path)
-            sock.send(handover.hello(Wants.HEP, self._target.name))
-        except OSError as error:
-            sock.close()
-            self._lose(error.strerror or str(error))
-        else:
-            self._socket, self._welcomed = sock, False
-
-    def _listen(self) -> None:
-        """Takes what the relay has said, and notices that it has gone."""
-        assert self._socket is not None  # noqa: S101  the caller has looked
-        try:
-            while True:
-                message = handover.receive(self._socket)
-                if not message:
-                    self._lose("it has ended")
-                    return
-                if not self._hear(*handover.split(message)):
-                    return
-        except (BlockingIOError, InterruptedError):
+    def _send(self, *, now: bool = False) -> None:
+        """Sends what waits, as far as there is room."""
+        if not self._link.tend(now=now):
             return
-        except handover.Malformed as error:
-            self._lose(f"it answers something else ({error})")
-        except OSError as error:
-            self._lose(error.strerror or str(error))
-
-    def _hear(self, kind: Kind, body: bytes) -> bool:
-        """Whether the connection goes on."""
-        if kind is Kind.WELCOME:
-            if Wants.HEP in handover.flags(body)[0]:
-                self._welcomed, self._wait, self.trouble = True, _FIRST, ""
-            else:
-                self._lose("its configuration names no server for HEP (relay.hep_servers)")
-        elif kind is Kind.REFUSED:
-            self._lose(body.decode("utf-8", "replace"))
-        return self._socket is not None
-
-    def _lose(self, why: str) -> None:
-        if self._socket is not None:
-            self._socket.close()
-        self._socket, self._welcomed = None, False
-        self.trouble = f"lippycat-relay at {self._target.path}: {why}"
-        self._due = time.monotonic() + self._wait
-        self._wait = min(2 * self._wait, _LONGEST)
+        while self._waiting and self._link.send(self._waiting[0]):
+            self._bytes -= len(self._waiting.popleft())
+            self._written += 1
 
     def counters(self) -> dict[str, Any]:
         """`offered = written + queued + Σ dropped{reason}`, in messages."""
@@ -152,15 +94,11 @@ class Handover:
 
     def close(self) -> None:
         """Sends what there is room for, and counts the rest."""
-        self._due = 0.0
-        self.tend()
+        self._send(now=True)
         if self._waiting:
             self._dropped["relay_away"] += len(self._waiting)
             self._waiting.clear()
-        if self._socket is not None:
-            with contextlib.suppress(OSError):
-                self._socket.close()
-            self._socket = None
+        self._link.close()
 
 
 def _captured(record: Record) -> Captured | None:

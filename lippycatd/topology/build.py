@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from lippycatd import _dataplane, sandbox
 from lippycatd.config import checks
 from lippycatd.errors import ConfigError, Damaged, NotPossible, PrivilegeError
-from lippycatd.sinks import hep, pcap, pseudonyms, record_files, vif
+from lippycatd.sinks import hep, pcap, pods, pseudonyms, record_files, vif
 from lippycatd.sources import af_packet, bpf, libpcap, pcap_file
 from lippycatd.sources import hep as hep_source
 
@@ -45,6 +45,7 @@ class Opened:
     file: pcap.Opened | None = None
     records: RecordFile | None = None
     hep: hep.Handover | None = None
+    pods: pods.Pods | None = None
     pseudonyms: pseudonyms.Pseudonyms | None = None
     pages: Pages | None = None
     report: sandbox.Report | None = None
@@ -108,6 +109,8 @@ def _open_outputs(opened: Opened, runs_as: Identity) -> None:
         opened.records = record_files.open_target(plan.record_file, runs_as, fds, append=plan.appends)
     if plan.hep is not None:
         opened.hep = hep.Handover(plan.hep)
+    if plan.pod_names:
+        opened.pods = pods.Pods(config.relay.socket, plan.pod_names)
 
 
 def confine(opened: Opened, runs_as: Identity) -> None:

@@ -41,6 +41,7 @@ class Plan:
     startup_delay: int
     lasting: bool = False  # goes on without its interface, and gets it later
     hep: hep.Target | None = None
+    pod_names: str = ""  # for whom lippycat-relay is asked for pods
     appends: bool = False  # keeps what its file of records holds
 
     @property
@@ -123,8 +124,9 @@ def _check_relay(config: Config) -> None:
 
 def refuse_sending(config: Config) -> None:
     """A run of the command line hands nothing to the relay."""
-    if config.hep.send:
-        raise UsageError(f"{config.origins['hep.send']}: hep.send: acts in lippycatd; remove it")
+    for key in ("hep.send", "output.pod_names"):
+        if config.value(key):
+            raise UsageError(f"{config.origins[key]}: {key}: acts in lippycatd; remove it")
 
 
 def _check_records(config: Config, *, voip: bool) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from lippycatd.model.records import Record
     from lippycatd.sinks.hep import Handover
+    from lippycatd.sinks.pods import Pods
     from lippycatd.sinks.pseudonyms import Pseudonyms
     from lippycatd.sinks.record_files.base import RecordFile
 
@@ -31,13 +32,16 @@ class Outlet:
         file: RecordFile | None = None,
         pseudonyms: Pseudonyms | None = None,
         hep: Handover | None = None,
+        pods: Pods | None = None,
     ) -> None:
-        self._writer, self._file, self._pseudonyms, self._hep = writer, file, pseudonyms, hep
+        self._writer, self._file, self._pseudonyms, self._hep, self._pods = writer, file, pseudonyms, hep, pods
 
     def write(self, batch: list[Record]) -> bool:
         """Takes a batch, also an empty one; False when the reader of standard output has just gone."""
         if self._hep is not None:
             batch = self._hep.write(batch)
+        if self._pods is not None:
+            self._pods.write(batch)
         if self._pseudonyms is not None:
             batch = self._pseudonyms.apply(batch)
         if self._file is not None:
@@ -58,8 +62,9 @@ class Outlet:
         """Writes out what waits."""
         if self._file is not None:
             self._file.close()
-        if self._hep is not None:
-            self._hep.close()
+        for each in (self._hep, self._pods):
+            if each is not None:
+                each.close()
 
     def summary(self, record: dict[str, Any]) -> None:
         """The accounting as the last record on standard output."""

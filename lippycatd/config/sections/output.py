@@ -76,6 +76,13 @@ class Output(Section):
             needs="output.records",
         ),
     ] = ("call", "stream", "transaction")
+    pod_names: Annotated[
+        bool,
+        Option(
+            "tell pod, namespace and node of both ends in call and stream records, from the Kubernetes API by way of "
+            "lippycat-relay (lippycatd)"
+        ),
+    ] = False
     pseudonymise: Annotated[
         bool,
         Option("replace users, numbers and Call-IDs in all records by tokens that a key makes", ("--pseudonymise",)),

@@ -9,6 +9,8 @@ from lippycatd.config import checks
 from lippycatd.config.section import Option, Section, Size, Text, split
 from lippycatd.model.handover import SOCKET_PATH
 
+_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
+
 
 class Hep(Section):
     """HEP, the protocol of Homer: what a pipeline receives, and what it hands to lippycat-relay."""
@@ -59,6 +61,23 @@ class Relay(Section):
             unit="file",
         ),
     ] = SOCKET_PATH
+    kubernetes_api: Annotated[
+        str,
+        AfterValidator(checks.api_url),
+        Option(
+            "the Kubernetes API whose pods of this node are watched (https://kubernetes.default.svc); empty for none",
+            unit="URL",
+        ),
+    ] = ""
+    kubernetes_token: Annotated[
+        Text, Option("file with the ServiceAccount's token; read anew for each request", unit="file")
+    ] = f"{_ACCOUNT}/token"
+    kubernetes_ca: Annotated[Text, Option("certificates that the API is checked by (PEM)", unit="file")] = (
+        f"{_ACCOUNT}/ca.crt"
+    )
+    node_name: Annotated[
+        Text, Option("name of this node, whose pods are asked for (spec.nodeName, by the downward API)", unit="name")
+    ] = ""
     hep_servers: Annotated[
         tuple[str, ...],
         BeforeValidator(split),
