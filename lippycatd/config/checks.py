@@ -64,6 +64,7 @@ def split_listen(value: str) -> tuple[str, int]:
     return host, int(port)
 
 
+_POD = re.compile(r"[a-z0-9-]{1,63}/[a-z0-9.-]{1,253}", re.ASCII)
 _API = re.compile(r"https?://[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?/?", re.ASCII)
 _SERVER_KINDS = ("udp", "tcp", "tls")
 
@@ -97,6 +98,15 @@ def api_url(value: str) -> str:
         msg = f"{value!r} is not https://HOST:PORT, such as https://kubernetes.default.svc"
         raise ValueError(msg)
     return value
+
+
+def pods(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Each one NAMESPACE/NAME as Kubernetes has names. Raises ValueError for what is none."""
+    for value in values:
+        if not _POD.fullmatch(value):
+            msg = f"{value!r} is not NAMESPACE/NAME"
+            raise ValueError(msg)
+    return values
 
 
 def no_nul(value: str) -> str:

@@ -15,7 +15,6 @@ class Later:
 
 
 SETTINGS: tuple[Later, ...] = (
-    Later("capture of a pod", ("--pod",), ("capture.pods",)),
     Later("a file per call", ("--per-call-pcap",), ("output.per_call_dir",)),
     Later("names of files per call", ("--pcap-pattern",), ("output.pcap_pattern",)),
     Later("shortened RTP in files", ("--rtp-snap",), ("output.rtp_snap",)),

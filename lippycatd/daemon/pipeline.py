@@ -138,7 +138,7 @@ class Pipeline:
             voip, protocols = config.voip, config.capture.protocols
             prepared.line["selection"] = (list(voip.sip_users), list(voip.call_ids), list(protocols))
         if "capture.filter" in changes:
-            prepared.line["filters"] = build.compile_filter(config) or {}
+            prepared.line["filters"] = build.compile_filter(config, self._opened.pod_filter) or {}
         if changes.keys() & set(_RATE):
             prepared.rate = (config.virtual_interface.rate_limit, config.virtual_interface.rate_burst)
         if "virtual_interface.enabled" in changes:

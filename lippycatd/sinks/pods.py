@@ -12,11 +12,22 @@ from lippycatd.model.handover import Kind, Pod, Wants
 from lippycatd.sinks.relay_link import Link
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from lippycatd.model.records import Record
 
 _NAMED = frozenset({"call", "stream"})
 _PATIENCE = 10.0  # seconds until the first table must be there
 _NAP = 0.02  # seconds
+
+
+def look_up(path: str, names: Iterable[str]) -> list[str]:
+    """The addresses of pods, each NAMESPACE/NAME. Raises NotPossible with one line."""
+    table = Pods(path, "pod")
+    try:
+        return [address for name in names for address in table.find(name)]
+    finally:
+        table.close()
 
 
 class Pods:

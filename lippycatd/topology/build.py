@@ -15,7 +15,7 @@ from lippycatd import _dataplane, sandbox
 from lippycatd.config import checks
 from lippycatd.errors import ConfigError, Damaged, NotPossible, PrivilegeError
 from lippycatd.sinks import hep, pcap, pods, pseudonyms, record_files, vif
-from lippycatd.sources import af_packet, bpf, libpcap, pcap_file
+from lippycatd.sources import af_packet, bpf, libpcap, pcap_file, pod_routes
 from lippycatd.sources import hep as hep_source
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ class Opened:
     plan: Plan
     inputs: list[pcap_file.Input]
     filters: dict[int, bpf.Program] | None
+    pod_filter: str = ""  # what --pod adds to every filter
     wire: af_packet.Wire | None = None
     captures: list[libpcap.Capture] = dataclasses.field(default_factory=list)
     collector: hep_source.Collector | None = None
@@ -57,17 +58,21 @@ def open_all(plan: Plan, runs_as: Identity, sockets: Sequence[socket.socket] = (
     check_users(plan)
     inputs = pcap_file.open_inputs(plan.inputs, runs_as)
     pcap_file.check_loops(inputs, config.run.loop)
-    opened = Opened(plan, inputs, compile_filter(config))
+    capture, pod_filter = config.capture, ""
+    if config.capture.pods and plan.interfaces:
+        addresses = pods.look_up(config.relay.socket, config.capture.pods)
+        capture, pod_filter = pod_routes.narrowed(config.capture, addresses)
+    opened = Opened(plan, inputs, compile_filter(config, pod_filter), pod_filter)
     if config.hep.listen:
         opened.collector = hep_source.open_collector(config, runs_as, sockets)
         opened.inputs.append(opened.collector.input)
     if plan.interfaces and sys.platform != "linux":
-        opened.captures = libpcap.open_captures(config.capture, plan.interfaces)
+        opened.captures = libpcap.open_captures(capture, plan.interfaces)
         opened.inputs += [capture.input for capture in opened.captures]
     elif plan.interfaces:
         workers, note = af_packet.workers(config.voip)
         opened.notes += [note] if note else []
-        opened.wire = af_packet.open_wire(config.capture, workers, opened.notes.append)
+        opened.wire = af_packet.open_wire(capture, workers, opened.notes.append)
     try:
         _open_outputs(opened, runs_as)
     except BaseException:
@@ -216,10 +221,12 @@ def check_users(plan: Plan) -> None:
         raise ConfigError(f"{where}: {error}") from None
 
 
-def compile_filter(config: Config) -> dict[int, bpf.Program] | None:
-    """The programs of the filter; ConfigError says where it stands."""
+def compile_filter(config: Config, more: str = "") -> dict[int, bpf.Program] | None:
+    """The programs of the filter, and of what else must hold; ConfigError says where it stands."""
     try:
-        return bpf.compile_filter(config.capture.filter)
+        found = bpf.compile_filter(config.capture.filter)
+        both = f"({config.capture.filter}) and ({more})" if config.capture.filter else more
+        return bpf.compile_filter(both) if more else found
     except ConfigError as error:
         origin = config.origins["capture.filter"]
         if origin.kind != "file":

@@ -17,6 +17,7 @@ FILE_STARTUP_DELAY = 3 * 10**9  # ns: readers need a moment to attach before a f
 _SOURCES = ("capture.read_file", "capture.default_interface")
 _LIVE_ONLY = (
     "capture.default_interface",
+    "capture.pods",
     "capture.promiscuous",
     "capture.snaplen",
     "capture.deduplicate",

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import socket
+import subprocess
+import time
 
 import pytest
-from daemon_kit import Daemon, until
+from daemon_kit import BIN, Daemon, until
 from kubernetes_kit import Api, pod
 from relay_kit import Relay
 
 from captures import files
 from lippycatd.model import handover
 from lippycatd.model.handover import Kind, Wants
+from lippycatd.sources import pod_routes
 
 
 @pytest.fixture
@@ -179,3 +183,58 @@ def test_an_api_without_a_node_is_refused(made, folder):
     relay = made(Relay("relay: {kubernetes_api: 'https://x'}\n", listens=False))
     with pytest.raises(AssertionError, match=r"relay\.kubernetes_api needs relay\.node_name"):
         relay.start()
+
+
+def test_a_pod_s_addresses_are_captured(made, folder, tmp_path, privileged):
+    """--pod on loopback, which has three senders: the pod's frames and no other."""
+    api = made(Api(folder, [pod("phone", "127.0.0.2"), pod("other", "127.0.0.3")]))
+    relay = made(Relay(config(api, folder)))
+    synced(relay)
+    (tmp_path / "c.yaml").write_text(f"relay: {{socket: {relay.socket}}}\n")
+    out = tmp_path / "out.pcap"
+    command = [BIN / "lippycat", "sniff", "-i", "lo", "--config", tmp_path / "c.yaml", "-w", out, "-q"]
+    command += ["--filter", "udp port 5999", "-c", "2", "--pod", "voip/phone"]
+    process = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True)
+    try:
+        due = time.monotonic() + 20
+        while process.poll() is None and time.monotonic() < due:
+            for sender in ("127.0.0.3", "127.0.0.2", "127.0.0.4"):
+                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+                    udp.bind((sender, 0))
+                    udp.sendto(sender.encode(), ("127.0.0.1", 5999))
+            time.sleep(0.1)
+        assert process.wait(5) == 0, process.stderr.read()
+    finally:
+        process.kill()
+        process.stderr.close()
+    assert [bytes(data)[-9:] for _, data in files.read_pcap(out.read_bytes())] == [b"127.0.0.2"] * 2
+
+
+def test_a_pod_that_is_not_there_is_one_line(made, folder, tmp_path, lippycat):
+    api = made(Api(folder, PODS))
+    relay = made(Relay(config(api, folder)))
+    synced(relay)
+    (tmp_path / "c.yaml").write_text(f"relay: {{socket: {relay.socket}}}\n")
+    for name, line in (
+        ("voip/none", "--pod voip/none: there is no such pod on this node"),
+        ("voip/done", "--pod voip/done: has no address of its own (not running, or on the host's network)"),
+        ("none", "'none' is not NAMESPACE/NAME"),
+    ):
+        done = lippycat("sniff", "voip", "--config", tmp_path / "c.yaml", "--pod", name)
+        assert done.returncode in {2, 3}
+        assert line in done.stderr
+        assert done.stderr.count("\n") == 1
+
+
+def test_the_interface_of_a_route():
+    """Tables as the kernel writes them (proc(5)): a route for the address alone names the interface."""
+    four = (
+        "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT\n"
+        "eth0\t00000000\t0100000A\t0003\t0\t0\t0\t00000000\t0\t0\t0\n"
+        "cali1\t0502F40A\t00000000\t0005\t0\t0\t0\tFFFFFFFF\t0\t0\t0\n"
+        "cni0\t0002F40A\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n"
+    )
+    six = "20010db8000000000000000000000010 80 " + "0" * 32 + " 00 " + "0" * 32 + " 00000400 1 0 00000001    cali2\n"
+    assert pod_routes.interface("10.244.2.5", four, six) == "cali1"
+    assert pod_routes.interface("10.244.2.6", four, six) == ""
+    assert pod_routes.interface("2001:db8::10", four, six) == "cali2"

@@ -42,6 +42,17 @@ class Capture(Section):
             "refused"
         ),
     ] = "auto"
+    pods: Annotated[
+        tuple[str, ...],
+        BeforeValidator(split),
+        AfterValidator(checks.pods),
+        Option(
+            "capture only the addresses that this pod of the node has as the capture begins, by lippycat-relay; comma "
+            "separated, repeatable",
+            ("--pod",),
+            unit="NAMESPACE/NAME",
+        ),
+    ] = ()
     promiscuous: Annotated[bool, Option("switch the interface to promiscuous mode", ("--promiscuous", "-p"))] = False
     snaplen: Annotated[
         int,
