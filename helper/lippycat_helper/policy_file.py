@@ -29,11 +29,15 @@ _RING_MAX = 256 << 20  # bytes, unless the entry says otherwise
 def read(path: str, netns: str = "") -> Policy:
     """Load the file. It, and its directory, must be root's and writable by nobody else.
 
+    A directory of root's that is mounted read-only, as Kubernetes mounts a ConfigMap, is
+    writable by nobody whatever its mode says, and its links are root's too.
     netns: the namespace to serve, instead of the one that the file names.
     """
     try:
-        _check_owner(path, os.stat(os.path.dirname(os.path.abspath(path))), "its directory")
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        directory = os.path.dirname(os.path.abspath(path))
+        sealed = bool(os.statvfs(directory).f_flag & os.ST_RDONLY)
+        _check_owner(path, os.stat(directory), "its directory", modes=not sealed)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if sealed else os.O_NOFOLLOW))
         with open(fd, "rb") as file:
             info = os.fstat(fd)
             _check_owner(path, info, "it")
@@ -50,8 +54,8 @@ def read(path: str, netns: str = "") -> Policy:
         raise HelperError(f"the policy {path} is not valid TOML: {error}") from None
 
 
-def _check_owner(path: str, info: os.stat_result, what: str) -> None:
-    if info.st_uid != 0 or info.st_mode & 0o022:
+def _check_owner(path: str, info: os.stat_result, what: str, *, modes: bool = True) -> None:
+    if info.st_uid != 0 or (modes and info.st_mode & 0o022):
         raise HelperError(
             f"the policy {path} is refused: {what} must belong to root and be writable by "
             "nobody else (chown root, chmod go-w)"

@@ -35,8 +35,17 @@ def _reload(socket: _Socket = SOCKET) -> None:
     typer.echo("reloaded: " + (", ".join(answer["changed"]) or "nothing has changed"))
 
 
-def _status(socket: _Socket = SOCKET) -> None:
+def _status(
+    socket: _Socket = SOCKET,
+    *,
+    check: Annotated[bool, typer.Option("--check", help="only see that every worker's heartbeat moves")] = False,
+) -> None:
     """Print how the running lippycatd is, as JSON."""
+    if check:
+        status, answer = ask(socket, "GET", "/healthz")
+        if status != http.client.OK:
+            raise NotPossible(f"{socket}: the daemon is {answer.get('status', status)}")
+        return
     status, answer = ask(socket, "GET", "/api/v1/status")
     if status != http.client.OK:
         raise NotPossible(f"{socket}: answers {status}")

@@ -85,14 +85,14 @@ class Vif:
         """Say whether the namespace's name still leads to the device.
 
         False after `ip netns delete` and `ip netns add`: then frames go where no new
-        reader looks.
+        reader looks. In a container that is shown no names at all the helper alone looks.
         """
         if not self.netns:
             return True
         try:
             info = Path(wire.NETNS_DIR, self.netns).stat()
         except OSError:
-            return False
+            return not Path(wire.NETNS_DIR).exists()
         return (info.st_dev, info.st_ino) == (self.netns_dev, self.netns_inode)
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -202,6 +203,28 @@ def file(folder):
 
 def test_a_file_of_roots_is_read(file):
     assert policy_file.read(str(file)).source == str(file)
+
+
+def test_a_directory_that_is_mounted_read_only_needs_no_mode(folder, privileged):
+    """As Kubernetes mounts a ConfigMap: links in a directory of mode 0777, in a file system that nobody writes."""
+    volume, place = folder / "volume", folder / "place"
+    (volume / "..data").mkdir(parents=True)
+    place.mkdir()
+    (volume / "..data/helper.toml").write_text('namespace = "lc-x"\n')
+    (volume / "..data/helper.toml").chmod(0o440)
+    (volume / "helper.toml").symlink_to("..data/helper.toml")
+    volume.chmod(0o777)
+    subprocess.run(["mount", "--bind", volume, place], check=True)
+    try:
+        with pytest.raises(HelperError, match="its directory must belong to root"):
+            policy_file.read(str(place / "helper.toml"))
+        subprocess.run(["mount", "-o", "remount,bind,ro", place], check=True)
+        assert policy_file.read(str(place / "helper.toml")).netns == "lc-x"
+        (volume / "..data/helper.toml").chmod(0o666)
+        with pytest.raises(HelperError, match="it must belong to root"):
+            policy_file.read(str(place / "helper.toml"))
+    finally:
+        subprocess.run(["umount", place], check=True)
 
 
 def change(what, path):
