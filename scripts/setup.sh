@@ -53,6 +53,11 @@ missing() {
     present lintian lintian
     present man man-db
     present debootstrap debootstrap
+    present podman podman
+    present buildah buildah
+    present crun crun
+    present slirp4netns slirp4netns
+    present catatonit catatonit
     present systemd-nspawn systemd-container
     present systemd-analyze systemd
     [ -e /etc/services ] || echo netbase

@@ -11,36 +11,13 @@ import pytest
 from systemd_kit import Machine, settle
 
 ROOT = Path(__file__).resolve().parents[2]
-# The root file system that debootstrap makes (about 250 MB, 90 s) is kept here, outside the checkout.
-CACHE = Path(os.environ.get("LIPPYCAT_CACHE", "/var/cache/lippycat"))
-INCLUDE = "systemd,systemd-sysv,dbus,iproute2,tcpdump,python3,procps,nftables,init-system-helpers"
 NEEDS = {
-    "debootstrap": "debootstrap",
     "systemd-nspawn": "systemd-container",
     "nsenter": "util-linux",
     "dpkg-deb": "dpkg",
 }
 # What nspawn's own filter leaves out and the daemon's lock needs.
 CALLS = "landlock_create_ruleset landlock_add_rule landlock_restrict_self"
-
-
-@pytest.fixture(scope="session")
-def base(privileged):
-    """A root file system with systemd."""
-    for program, package in NEEDS.items():
-        if shutil.which(program, path="/usr/sbin:/usr/bin:/sbin:/bin") is None:
-            pytest.skip(f"needs {program} (apt-get install {package})")
-    made = CACHE / "bookworm"
-    if not made.is_dir():
-        new = CACHE / f"bookworm.{os.getpid()}"
-        CACHE.mkdir(parents=True, exist_ok=True)
-        command = ["debootstrap", "--variant=minbase", f"--include={INCLUDE}", "bookworm", new]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
-        if done.returncode:
-            shutil.rmtree(new, ignore_errors=True)
-            pytest.skip(f"debootstrap cannot make a Debian here: {done.stdout[-300:]}")
-        new.rename(made)
-    return made
 
 
 @pytest.fixture(scope="session")
@@ -57,6 +34,9 @@ def package():
 @pytest.fixture(scope="module")
 def machine(base, package, tmp_path_factory):
     """The booted system, without the package; it is copied to /root."""
+    for program, needed in NEEDS.items():
+        if shutil.which(program, path="/usr/sbin:/usr/bin:/sbin:/bin") is None:
+            pytest.skip(f"needs {program} (apt-get install {needed})")
     work = tmp_path_factory.mktemp("nspawn")
     root = work / "root"
     for name in ("upper", "work", "root"):
