@@ -1,6 +1,7 @@
 //! Many calls at once: memory of each, CPU nanoseconds of a message and of an RTP packet by how many there are.
 //! `bench_calls [CALLS…]`, by default 1000 10000 50000 200000. Every call is set up (INVITE with SDP, 100, 180, 200
-//! with SDP, ACK) and then talks in both directions; packets come in random order of calls.
+//! with SDP, ACK) and then talks in both directions; packets come in random order of calls. `CALLS/LIMIT` sets so many
+//! up where only LIMIT find a place: the oldest are evicted, the newest talk.
 
 use lc_engine::calls::Calls;
 use lc_engine::follow::Follower;
@@ -105,8 +106,9 @@ fn setup(call: u64) -> [Vec<u8>; 5] {
     ]
 }
 
-fn measure(calls: u64) {
+fn measure((calls, limit): (u64, u64)) {
     let mut line = Line { follower: Follower::new(Selection::new(None, [], VOIP), false, None), now: T0, n: 0 };
+    line.follower.calls = Calls::new(Selection::new(None, [], VOIP), false, None).limited(limit as usize);
     let (before, mut spent) = (resident(), 0.0);
     for call in 0..calls {
         let messages = setup(call);
@@ -116,9 +118,10 @@ fn measure(calls: u64) {
     }
     let signalled = resident();
     let in_table = line.calls().len() as u64;
-    let random = |k: u64| (k.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20) % calls;
+    let (oldest, talks) = (calls.saturating_sub(limit), calls.min(limit));
+    let random = |k: u64| oldest + (k.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20) % talks;
     let frames = |from: u64| (from..from + 4096).map(move |k| rtp(random(k), k & 1 == 1, (k / calls) as u16));
-    (0..calls).for_each(|call| [false, true].iter().for_each(|callee| line.take(&rtp(call, *callee, 0))));
+    (oldest..calls).for_each(|call| [false, true].iter().for_each(|callee| line.take(&rtp(call, *callee, 0))));
     let talking = resident();
     let mut cost = 0.0;
     for batch in 0..PACKETS / 4096 {
@@ -128,7 +131,7 @@ fn measure(calls: u64) {
         cost += cpu() - start;
     }
     let evicted: u64 = line.calls().stats.evicted.iter().sum();
-    let each = |bytes: f64| bytes / calls as f64;
+    let each = |bytes: f64| bytes / talks as f64;
     println!(
         "{calls:>8} {in_table:>8} {evicted:>8} {:>12.0} {:>12.0} {:>10.0} {:>10.0}",
         each(signalled - before),
@@ -139,8 +142,12 @@ fn measure(calls: u64) {
 }
 
 fn main() {
-    let asked: Vec<u64> = std::env::args().skip(1).filter_map(|n| n.parse().ok()).collect();
-    let sizes = if asked.is_empty() { vec![1000, 10_000, 50_000, 200_000] } else { asked };
+    let one = |n: String| match n.split_once('/') {
+        Some((calls, limit)) => Some((calls.parse().ok()?, limit.parse().ok()?)),
+        None => n.parse().ok().map(|calls| (calls, calls)),
+    };
+    let asked: Vec<(u64, u64)> = std::env::args().skip(1).filter_map(one).collect();
+    let sizes = if asked.is_empty() { [1000, 10_000, 50_000, 200_000].map(|n| (n, n)).to_vec() } else { asked };
     println!("   calls in table  evicted B/call setup B/call media ns/message  ns/RTP");
     sizes.into_iter().for_each(measure);
 }

@@ -33,15 +33,17 @@ pub struct Flow {
     pub(super) state: FlowState,
     pub(super) waiting: Option<Box<Waiting>>,
     pub(super) ends: [Ref; 2],
-    pub(super) versions: [u32; 2],
+    /// The versions of its ends, added up: each only grows.
+    pub(super) versions: u32,
     pub(super) next_ssrc: u8,
     /// Counts what may have changed the meaning of payload types.
     pub(super) epoch: u8,
     /// An endpoint dropped it from its list.
     pub(super) untold: bool,
+    /// Which of its streams the last packet was of.
+    pub(super) last_stream: u8,
     /// Statistics of its streams.
     pub streams: Vec<Stream>,
-    pub(super) last_stream: usize,
     /// What its packets look like, while it has no owner and RTP without signalling is looked for.
     pub(super) guess: Option<Box<Guess>>,
 }
@@ -97,7 +99,7 @@ impl Media {
         let at = self.flows.insert(Flow {
             key,
             ends,
-            versions: [0; 2],
+            versions: 0,
             kind: Kind::Rtp,
             state: FlowState::Stale,
             owners: Owners::default(),

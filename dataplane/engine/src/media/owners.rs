@@ -84,6 +84,7 @@ impl Media {
     fn judge(&mut self, at: Ref, seen: Seen) -> Owners {
         let Some(f) = self.flows.get(at) else { return Owners::default() };
         let versions = f.ends.map(|e| self.ends.get(e).map_or(0, |e| e.version));
+        let versions = versions[0].wrapping_add(versions[1]);
         let current = match f.state {
             FlowState::Current => true,
             FlowState::Untold => f.versions == versions,
@@ -104,7 +105,7 @@ impl Media {
         owners
     }
 
-    fn resolve(&mut self, at: Ref, seen: Seen, versions: [u32; 2]) -> Owners {
+    fn resolve(&mut self, at: Ref, seen: Seen, versions: u32) -> Owners {
         let Some(f) = self.flows.get(at) else { return Owners::default() };
         let rtcp = seen.kind == Kind::Rtcp;
         let active = self.active(f.ends, rtcp);

@@ -39,14 +39,15 @@ pub struct Counted<'a> {
 impl Media {
     /// The stream of an RTP packet, made when it is new; `first` are source and number of its frame.
     #[inline]
+    #[allow(clippy::cast_possible_truncation)] // a flow has 32 streams at most
     pub fn stream(&mut self, at: Ref, ssrc: u32, a: Arrival, first: (u16, u64)) -> Option<Counted<'_>> {
         let f = self.flows.get_mut(at)?;
-        if f.streams.get(f.last_stream).is_none_or(|s| s.ssrc != ssrc) {
+        if f.streams.get(usize::from(f.last_stream)).is_none_or(|s| s.ssrc != ssrc) {
             match f.streams.iter().position(|s| s.ssrc == ssrc) {
-                Some(i) => f.last_stream = i,
+                Some(i) => f.last_stream = i as u8,
                 None if f.streams.len() < MAX_STREAMS_OF_FLOW && self.streams < MAX_STREAMS => {
                     self.streams += 1;
-                    f.last_stream = f.streams.len();
+                    f.last_stream = f.streams.len() as u8;
                     f.streams.reserve_exact(1);
                     f.streams.push(Stream::new(ssrc, a, first));
                 }
@@ -60,7 +61,7 @@ impl Media {
             ends: f.ends,
             epoch: f.epoch,
             draining: f.state == FlowState::Draining,
-            stream: &mut f.streams[f.last_stream],
+            stream: &mut f.streams[usize::from(f.last_stream)],
         })
     }
 
