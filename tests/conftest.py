@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import os
 import shutil
@@ -14,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BIN = ROOT / ".venv" / "bin"
 # What takes long to make and is the same for every checkout: a Debian of debootstrap (250 MB, 90 s), layers of images.
 CACHE = Path(os.environ.get("LIPPYCAT_CACHE", "/var/cache/lippycat"))
-INCLUDE = "systemd,systemd-sysv,dbus,iproute2,tcpdump,python3,procps,nftables,init-system-helpers"
+INCLUDE = "systemd,systemd-sysv,dbus,iproute2,tcpdump,python3,procps,nftables,init-system-helpers,udev"
 _numbers = itertools.count()
 
 
@@ -73,9 +74,9 @@ def base(privileged):
     """The root file system of a Debian 12 with systemd; nobody writes into it."""
     if shutil.which("debootstrap", path="/usr/sbin:/usr/bin:/sbin:/bin") is None:
         pytest.skip("needs debootstrap (apt-get install debootstrap)")
-    made = CACHE / "bookworm"
+    made = CACHE / f"bookworm-{hashlib.sha256(INCLUDE.encode()).hexdigest()[:8]}"
     if not made.is_dir():
-        new = CACHE / f"bookworm.{os.getpid()}"
+        new = CACHE / f"{made.name}.{os.getpid()}"
         CACHE.mkdir(parents=True, exist_ok=True)
         command = ["debootstrap", "--variant=minbase", f"--include={INCLUDE}", "bookworm", new]
         done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)

@@ -40,7 +40,7 @@ _RING = struct.Struct("=7I")  # struct tpacket_req3
 _RING2 = struct.Struct("=4I")  # struct tpacket_req
 # asm-generic/socket.h, linux/if_ether.h, linux/sockios.h, linux/net_tstamp.h
 _ATTACH_FILTER, _LOCK_FILTER = 26, 44
-_ETH_P_ALL, _ETH_P_NOBODYS = 3, 0x88B5  # the second is IEEE's for experiments
+_ETH_P_ALL = 3
 _SIOCGIFHWADDR, _SIOCGHWTSTAMP = 0x8927, 0x89B1
 _RAW_HARDWARE = 1 << 6
 _IFREQ = struct.Struct("=16sH14x8x")
@@ -77,7 +77,7 @@ class Sockets:
                 membership = _MEMBERSHIP.pack(self.ifindex, _PROMISC, 0, b"")
                 self.sockets[0].setsockopt(_SOL_PACKET, _DROP_MEMBERSHIP, membership)
             if len(self.sockets) == 1:
-                _bind(self.sockets[0], socket.if_nametoindex("lo"), _ETH_P_NOBODYS)
+                _bind(self.sockets[0], socket.if_nametoindex("lo"), wire.NOBODYS_PROTOCOL)
                 self.sockets[0].setsockopt(_SOL_PACKET, _FANOUT, struct.pack("=I", _UNIQUE_ID << 16))
         self.close()
 

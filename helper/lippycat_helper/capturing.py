@@ -16,7 +16,7 @@ from lippycat_helper.report import RefusedError, say
 from lippycat_helper.wire import Descriptor, Operation, Reply, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from lippycat_helper.boot import Place
     from lippycat_helper.capture import Sockets
@@ -43,13 +43,15 @@ class Capturing:
         for made in self._captures.pop(session, {}).values():
             self._let_go(session, made)
 
-    def enforce(self) -> set[Session]:
+    def enforce(self, sessions: Collection[Session]) -> set[Session]:
         """End the captures that the policy would not permit so any more; gives their connections.
 
         A locked filter cannot change, so a capture ends too when its entry's filter, snap
-        length or promiscuity is another now: who asks again gets the new one.
+        length or promiscuity is another now: who asks again gets the new one. A connection
+        without a capture ends too: its peer may hold sockets of a helper before this one, and
+        has to ask.
         """
-        lost = set()
+        lost = {session for session in sessions if not self._captures.get(session)}
         for session, captures in self._captures.items():
             for number, made in list(captures.items()):
                 reason = self._against(made)

@@ -23,7 +23,7 @@ from lippycat_helper.report import HelperError, InUseError, PlaceGoneError, Refu
 from lippycat_helper.wire import Descriptor, Operation, Reply, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from lippycat_helper.boot import Place
     from lippycat_helper.policy import Policy, Tap
@@ -74,7 +74,7 @@ class Devices:
                 self._devices[name] = _Kept(device, None)
                 say(f"{name} was kept by the service manager ({device.entry.where})")
 
-    def enforce(self) -> set[Session]:
+    def enforce(self, sessions: Collection[Session]) -> set[Session]:  # noqa: ARG002  each device names its holder
         """Remove the devices that the policy permits no more; gives the connections that had them."""
         lost: set[Session] = set()
         count: Counter[Tap] = Counter()

@@ -22,7 +22,7 @@ from lippycat_helper.report import HelperError, RefusedError, say
 from lippycat_helper.wire import Descriptor, MalformedError, Operation, Reply, Request, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from lippycat_helper.boot import Lease
     from lippycat_helper.manager import Manager
@@ -45,8 +45,8 @@ class Role(Protocol):
     def ended(self, session: Session) -> None:
         """Note that the connection is gone."""
 
-    def enforce(self) -> set[Session]:
-        """Close what the policy permits no longer; gives the connections that had it."""
+    def enforce(self, sessions: Collection[Session]) -> set[Session]:
+        """Close what the policy permits no longer; gives those of the connections that had it."""
 
     def tick(self) -> None:
         """Look after what is held, about once a second; raises PlaceGoneError."""
@@ -224,7 +224,9 @@ class Service:
         except HelperError as error:
             say(f"the policy was not read again, the old one stays: {error}")
         else:
-            lost = self._helper.enforce() | {s for s in self._sessions.values() if not self._still(s)}
+            lost = self._helper.enforce(self._sessions.values()) | {
+                s for s in self._sessions.values() if not self._still(s)
+            }
             for sock in [sock for sock, session in self._sessions.items() if session in lost]:
                 self._drop(sock)
             say(f"the policy {self._helper.policy.source} was read again")

@@ -42,6 +42,8 @@ FRAME_MIN = 256  # bytes of a slot, where a ring hands over single frames
 TIMEOUT_MAX = 10_000  # ms until the kernel hands over a block that is not full
 # On every frame that a capture socket sends: the egress rule drops what carries it.
 CAPTURE_MARK = 0x6C63_0001
+# What a capture socket that was taken back is bound to: nobody sends it (IEEE 802's for local experiments).
+NOBODYS_PROTOCOL = 0x88B5
 
 # magic, version, operation, sequence, kind, flags, sockets, capture, snaplen,
 # block's size, blocks, timeout, slot's size, name, namespace

@@ -16,18 +16,15 @@ from typing import TYPE_CHECKING
 
 from lippycatd.errors import PrivilegeError
 from lippycatd.sinks import vif
+from lippycatd.topology.keepers import FIRST, LONGEST, LOOK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from structlog.typing import FilteringBoundLogger
 
-    from lippycatd import _dataplane
     from lippycatd.config.sections import VirtualInterface
-    from lippycatd.sources import af_packet
 
-_LOOK = 0.5  # seconds between two looks
-_FIRST, _LONGEST = 0.5, 30.0  # seconds of the backoff
 _TUNGETIFF = 0x800454D2  # linux/if_tun.h
 _IFREQ = 40  # bytes
 
@@ -44,7 +41,7 @@ class Keeper:
     ) -> None:
         self._section, self._device, self._log = section, device, log
         self._replace: Callable[[int], None] = lambda _fd: None
-        self._wait, self._due = _FIRST, 0.0
+        self._wait, self._due = FIRST, 0.0
         self._helped = device is not None
         self._closed = False
         self._lock = threading.Lock()
@@ -95,7 +92,7 @@ class Keeper:
         if trouble != self.trouble:
             self.trouble = trouble
             self._log.warning(trouble)
-        self._wait, self._due = _FIRST, time.monotonic() + _FIRST
+        self._wait, self._due = FIRST, time.monotonic() + FIRST
 
     def _ask(self) -> None:
         try:
@@ -108,9 +105,9 @@ class Keeper:
                 self.trouble = str(error)
                 self._log.warning(self.trouble)
             self._due = time.monotonic() + self._wait
-            self._wait = min(2 * self._wait, _LONGEST)
+            self._wait = min(2 * self._wait, LONGEST)
             return
-        self._helped, self._wait = True, _FIRST
+        self._helped, self._wait = True, FIRST
         if self.trouble:
             self._log.info("the interface is there", vif=self._section.name, netns=self._section.netns)
         self.trouble = ""
@@ -126,7 +123,7 @@ class Keeper:
     def close(self) -> None:
         """Gives the interface back; the helper's service keeps it for the next daemon."""
         self._closed = True
-        if not self._lock.acquire(timeout=_LOOK):
+        if not self._lock.acquire(timeout=LOOK):
             return  # it is asking the helper, which may take its time; the end of the process closes everything
         try:
             if self._device is not None:
@@ -134,39 +131,6 @@ class Keeper:
                 self._device = None
         finally:
             self._lock.release()
-
-
-class WireKeeper:
-    """The captures of one line: an interface that was made anew gets new sockets, also from a helper that came back."""
-
-    def __init__(self, wire: af_packet.Wire, line: _dataplane.Line, log: FilteringBoundLogger) -> None:
-        self._wire, self._line, self._log = wire, line, log
-        self._wait, self._due = _FIRST, 0.0
-        self.trouble = ""
-
-    def look(self) -> None:
-        """One look; asks the helper where that is needed."""
-        if not self._wire.helper_is_gone():
-            self._wire.tend(self._line)
-            return
-        if not self.trouble:
-            self.trouble = "the capture helper is gone; the captures go on without it"
-            self._log.warning(self.trouble)
-            self._wait, self._due = _FIRST, 0.0
-        if time.monotonic() < self._due:
-            return
-        try:
-            self._wire.reconnect()
-        except PrivilegeError:
-            self._due = time.monotonic() + self._wait
-            self._wait = min(2 * self._wait, _LONGEST)
-        else:
-            self.trouble = ""
-            self._log.info("the capture helper is there")
-
-    def deaf(self) -> list[str]:
-        """The interfaces that were deleted and are not there again."""
-        return [f"the interface {self._wire.names[source]} is gone" for source in self._line.deaf()]
 
 
 def _exists(fd: int) -> bool:
@@ -185,33 +149,3 @@ def _has_ended(device: vif.Device) -> bool:
         poll.register(device.helper.fileno(), select.POLLIN | select.POLLHUP)
         return bool(poll.poll(0))
     return True
-
-
-class Keepers:
-    """The thread that looks after them."""
-
-    def __init__(self, log: FilteringBoundLogger) -> None:
-        self._log = log
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
-        self._keepers: tuple[Keeper | WireKeeper, ...] = ()
-
-    def watch(self, keepers: Iterable[Keeper | WireKeeper]) -> None:
-        """Looks after these from now on; starts with the first."""
-        self._keepers = tuple(keepers)
-        if self._keepers and not self._thread.is_alive() and not self._end.is_set():
-            self._thread.start()
-
-    def _run(self) -> None:
-        while not self._end.wait(_LOOK):
-            for keeper in self._keepers:
-                try:
-                    keeper.look()
-                except Exception as error:  # noqa: BLE001  the next look may go better; the packets go on
-                    self._log.error(f"the interface's keeper: {type(error).__name__}: {error}")
-
-    def stop(self) -> None:
-        """Ends the thread; it is not waited for where the helper keeps it."""
-        self._end.set()
-        if self._thread.is_alive():
-            self._thread.join(_LOOK)

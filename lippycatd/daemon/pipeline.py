@@ -8,11 +8,12 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from lippycatd.daemon import settings
-from lippycatd.daemon.keeper import Keeper, WireKeeper
+from lippycatd.daemon.keeper import Keeper
 from lippycatd.errors import ConfigError, NotPossible
 from lippycatd.observe.progress import Bars
 from lippycatd.sinks import pcap, vif
 from lippycatd.topology import build
+from lippycatd.topology.keepers import WireKeeper
 from lippycatd.topology.outlet import Outlet
 from lippycatd.topology.run import Runner
 from lippycatd.topology.signals import Stop
@@ -85,7 +86,7 @@ class Pipeline:
     @property
     def troubled(self) -> bool:
         """Whether something was damaged, lost or left out."""
-        return self._runner.troubled
+        return self._runner.troubled or (self.wire is not None and self.wire.ended)
 
     @property
     def linger(self) -> float:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from lippycatd import sandbox
 from lippycatd.daemon import listen, settings
 from lippycatd.daemon.control import Desk
-from lippycatd.daemon.keeper import Keepers
 from lippycatd.daemon.pipeline import Pipeline
 from lippycatd.daemon.reload import Reloader
 from lippycatd.daemon.service import ASKED, Service
@@ -23,6 +22,7 @@ from lippycatd.observe.report import Reports
 from lippycatd.sinks import pseudonyms
 from lippycatd.sources import bpf, hep
 from lippycatd.topology import build, preload
+from lippycatd.topology.keepers import Keepers
 from lippycatd.topology.signals import Stop
 
 if TYPE_CHECKING:

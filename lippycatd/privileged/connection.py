@@ -149,7 +149,10 @@ class Connection:
 
 def reach(path: str) -> socket.socket:
     """Connect to a helper service's socket; raises PrivilegeError when it is not there."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    except OSError as error:
+        raise PrivilegeError(f"cannot reach the helper service at {path}: {error.strerror}") from None
     try:
         sock.settimeout(_REPLY_SECONDS)
         sock.connect(path)

@@ -104,6 +104,9 @@ class Wire:
         self._requests = tuple(requests)
         self._captures: list[privileged.Capture | None] = []
         self._asked: dict[int, int] = {}
+        self._before: set[int] = set()  # captures of a helper before this one
+        self.taken_back: set[int] = set()
+        self.forbidden = ""
         try:
             for request in self._requests:
                 self._captures.append(helper.open_capture(request))
@@ -155,11 +158,17 @@ class Wire:
     def _renew(self, source: int, line: _dataplane.Line) -> int:
         """The old capture goes first: the helper bounds what there is at once."""
         stale = self._captures[source]
-        if stale is not None:
-            self._captures[source] = None
+        self._captures[source] = None
+        if stale is not None and source in self._before:
+            stale.close()
+        elif stale is not None:
             self._helper.release(stale)
+        return self._open_anew(source, line)
+
+    def _open_anew(self, source: int, line: _dataplane.Line) -> int:
         fresh = self._helper.open_capture(self._requests[source])
         self._captures[source] = fresh
+        self._before.discard(source)
         return line.replace_input(source, self._input(fresh))
 
     def helper_is_gone(self) -> bool:
@@ -173,6 +182,11 @@ class Wire:
             return True
         return bool(poll.poll(0))
 
+    @property
+    def executed(self) -> bool:
+        """Whether the helper is our own child: none comes after it."""
+        return self._helper.executed
+
     def reconnect(self) -> None:
         """Goes on with the helper's service that has come back. Raises PrivilegeError with one line."""
         from lippycatd import privileged  # noqa: PLC0415  loaded before
@@ -180,6 +194,30 @@ class Wire:
         fresh = privileged.connect_capture()
         self._helper.close()
         self._helper = fresh
+        self._before = set(range(len(self._captures)))
+        for source, capture in enumerate(self._captures):
+            if capture is None or _is_taken_back(capture):
+                self.taken_back.add(source)
+            elif len(capture.fds) > 1:
+                self._check(capture.request)
+
+    def _check(self, request: privileged.CaptureRequest) -> None:
+        """A group of sockets cannot be taken back: who holds it asks, and keeps to the answer (`forbidden`)."""
+        try:
+            self._helper.release(self._helper.open_capture(request))
+        except PrivilegeError as error:
+            if "permit" in str(error):  # every refusal of the policy says so
+                self.forbidden = str(error)
+            raise
+
+    def renew(self, line: _dataplane.Line) -> None:
+        """New sockets for those that the helper has taken back. Raises PrivilegeError while it does not give them."""
+        for source in sorted(self.taken_back):
+            stale, self._captures[source] = self._captures[source], None
+            if stale is not None:
+                stale.close()
+            self._asked[source] = self._open_anew(source, line)
+            self.taken_back.discard(source)
 
     def close(self) -> None:
         """Gives the sockets and the helper up; the core's own descriptors must be closed before."""
@@ -187,6 +225,17 @@ class Wire:
             capture.close()
         self._captures.clear()
         self._helper.close()
+
+
+def _is_taken_back(capture: privileged.Capture) -> bool:
+    """Whether the helper has bound the socket away, to a protocol that nobody sends."""
+    from lippycat_helper import wire  # noqa: PLC0415  which only Linux has
+
+    try:
+        with socket.socket(fileno=os.dup(capture.fds[0])) as mine:
+            return bool(mine.getsockname()[1] == wire.NOBODYS_PROTOCOL)
+    except OSError:
+        return True
 
 
 def open_wire(section: Section, sockets: int, say: Callable[[str], None]) -> Wire:

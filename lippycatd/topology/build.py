@@ -120,7 +120,9 @@ def _open_outputs(opened: Opened, runs_as: Identity) -> None:
 
 def confine(opened: Opened, runs_as: Identity) -> None:
     """Drops privileges and locks the sandbox; after this nothing is imported and nothing new is opened."""
-    opened.report = sandbox.enter("capture", runs_as, write=writable(opened))
+    # A helper's service may restart, and is reached anew: that takes what the daemon's role may do.
+    served = opened.wire is not None and not opened.wire.executed
+    opened.report = sandbox.enter("daemon" if served else "capture", runs_as, write=writable(opened))
     settle(opened, runs_as)
 
 

@@ -11,6 +11,7 @@ from lippycatd.observe import accounting, report
 from lippycatd.observe.progress import Bars
 from lippycatd.sinks.records import Writer
 from lippycatd.topology import build, graph, preload
+from lippycatd.topology.keepers import Keepers, WireKeeper
 from lippycatd.topology.outlet import Outlet
 from lippycatd.topology.run import Runner, standard_output_is_terminal
 from lippycatd.topology.signals import Stop
@@ -59,9 +60,14 @@ def _confined(opened: build.Opened, stop: Stop, log: FilteringBoundLogger) -> in
     runner = Runner(line, stop, log, Bars(sys.stderr, wanted=wanted), outlet, build.stats(opened, line))
     if opened.device is not None:
         runner.watch(opened.device.lost)
-    if opened.wire is not None:
+    keepers, keeper = Keepers(log), None
+    if opened.wire is not None and opened.wire.executed:
         runner.chore(functools.partial(opened.wire.tend, line))
+    elif opened.wire is not None:
+        keeper = WireKeeper(opened.wire, line, log)
+        keepers.watch([keeper])
     stats = runner.run(config.logging.stats_interval)
+    keepers.stop()
     lost = _tell(stats, runner, config, log)
     if opened.device is not None:
         runner.linger(config.virtual_interface.linger)
@@ -69,7 +75,8 @@ def _confined(opened: build.Opened, stop: Stop, log: FilteringBoundLogger) -> in
         pages.over = True
         runner.linger(config.metrics.linger)
         pages.server.stop()
-    return TROUBLED if lost or runner.troubled or opened.vif_refused else DONE
+    ended = keeper is not None and keeper.ended
+    return TROUBLED if lost or runner.troubled or opened.vif_refused or ended else DONE
 
 
 def _writer(plan: graph.Plan) -> Writer | None:

@@ -31,16 +31,19 @@ ROOM = (
 class Room:
     """A mount namespace with its own /run/lippycat and /run/netns, and a helper service in it."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, policy=POLICY, arguments=(), netns=""):
+        """`arguments`: the helper's; `netns`: the network namespace that it, and what is run here, is in."""
         for path in ("/run/lippycat", "/run/netns"):
             Path(path).mkdir(parents=True, exist_ok=True)
         self.process = subprocess.Popen(
             ["unshare", "-m", "sh", "-c", ROOM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         assert self.process.stdout.readline() == "\n"
-        self.prefix = ["nsenter", "-m", "-t", str(self.process.pid)]
+        inside = [f"--net=/run/netns/{netns}"] if netns else []
+        self.prefix = ["nsenter", "-m", "-t", str(self.process.pid), *inside]
+        self.arguments = arguments
         self.policy = folder / "helper.toml"
-        self.policy.write_text(POLICY)
+        self.policy.write_text(policy)
         self.policy.chmod(0o644)
         self.log = folder / "helper.log"
         self.log.touch()
@@ -54,7 +57,7 @@ class Room:
         before = self.log.read_text().count("serving")
         with self.log.open("a") as log:
             self.helper = subprocess.Popen(
-                [*self.prefix, sys.executable, "-I", "-m", "lippycat_helper", "--policy", self.policy],
+                [*self.prefix, sys.executable, "-I", "-m", "lippycat_helper", "--policy", self.policy, *self.arguments],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
         until(lambda: self.log.read_text().count("serving") > before, 20, self.log.read_text())

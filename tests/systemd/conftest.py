@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
-from systemd_kit import Machine, settle
+from systemd_kit import Machine, Tcpdump, settle
+
+from captures import files
 
 ROOT = Path(__file__).resolve().parents[2]
 NEEDS = {
@@ -31,7 +34,7 @@ def package():
     return found[-1]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def machine(base, package, tmp_path_factory):
     """The booted system, without the package; it is copied to /root."""
     for program, needed in NEEDS.items():
@@ -91,3 +94,43 @@ def _booted(root, console):
 def _child(pid):
     done = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False)
     return int(done.stdout.split()[0]) if done.stdout.split() else 0
+
+
+@pytest.fixture(scope="session")
+def capture(root):
+    return root / "captures" / "demo.pcap"
+
+
+@pytest.fixture(scope="session")
+def all_calls(capture, lippycat, tmp_path_factory):
+    """What a run over the file keeps."""
+    kept = tmp_path_factory.mktemp("kept") / "kept.pcap"
+    assert lippycat("sniff", "voip", "-q", "-r", capture, "-w", kept).returncode == 0
+    return [frame for _, frame in files.read_pcap(kept.read_bytes())]
+
+
+@pytest.fixture(scope="session")
+def installed(machine, capture):
+    """The package is installed, two namespaces are joined, the capture is there."""
+    machine.run("dpkg", "-i", "/root/lippycat.deb")
+    machine.run("ip", "netns", "add", "phones")
+    machine.run("ip", "link", "add", "wire", "mtu", "9000", "type", "veth", "peer", "name", "w1", "netns", "phones")
+    machine.run("sysctl", "-qw", "net.ipv6.conf.wire.disable_ipv6=1")
+    machine.run("ip", "-n", "phones", "link", "set", "w1", "mtu", "9000", "up")
+    machine.run("ip", "link", "set", "wire", "up")
+    frames = files.read_pcap(capture.read_bytes())
+    (machine.root / "root/send.pcap").write_bytes(files.pcap(frames))
+    return machine
+
+
+@pytest.fixture
+def tcpdump(installed):
+    """Start a reader of lc0; it is ended with the test."""
+    with contextlib.ExitStack() as stack:
+
+        def start(name):
+            made = Tcpdump(installed, name)
+            stack.callback(made.close)
+            return made
+
+        yield start

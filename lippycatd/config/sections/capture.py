@@ -95,7 +95,7 @@ class Capture(Section):
     deduplicate: Annotated[
         bool,
         Option(
-            "leave out what another captured interface showed within 100 ms: bonds, bridges, veth pairs under any",
+            "leave out what another captured interface showed within 20 ms: bonds, bridges, veth pairs under any",
             ("--deduplicate",),
         ),
     ] = False
