@@ -4,16 +4,34 @@ from collections.abc import Sequence
 from typing import Any, Self, final
 
 __all__ = [
+    "CallFilesSink",
     "FileSink",
     "HepInput",
     "Line",
     "LiveInput",
     "VifSink",
+    "check_name_pattern",
     "check_patterns",
     "drop_privileges",
     "lock",
     "sandbox_status",
 ]
+
+@final
+class CallFilesSink:
+    """Files of calls below an open directory."""
+
+    def __new__(
+        cls,
+        *,
+        name: str,
+        fd: int,
+        pattern: str,
+        max_open: int = 256,
+        retain_bytes: int = 0,
+        retain_seconds: int = 0,
+        grace_ns: int = ...,
+    ) -> Self: ...
 
 @final
 class FileSink:
@@ -124,6 +142,8 @@ class Line:
         trunks: list[tuple[str, list[str]]] = ...,
         sip_bytes: bool = False,
         rtcp: bool = False,
+        call_files: CallFilesSink | None = None,
+        rtp_snap: int | None = None,
     ) -> Self: ...
     def start(self) -> None: ...
     def drain(self) -> None: ...
@@ -150,6 +170,9 @@ class Line:
     def messages(self) -> list[tuple[str, str]]: ...
 
 def drop_privileges(uid: int, gid: int, groups: list[int]) -> None: ...
-def lock(role: str, *, read: list[str], write: list[str], connect: list[int] = ...) -> dict[str, Any]: ...
+def lock(
+    role: str, *, read: list[str], write: list[str], manage: list[str] = ..., connect: list[int] = ...
+) -> dict[str, Any]: ...
 def sandbox_status() -> dict[str, Any]: ...
+def check_name_pattern(pattern: str) -> None: ...
 def check_patterns(users: list[str]) -> None: ...

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lippycatd.cli.options import plain_booleans
+from lippycatd.cli.options import files_per_call, plain_booleans
 from lippycatd.config import later
 from lippycatd.errors import NotInThisVersion
 
@@ -81,6 +81,6 @@ def build(arguments: Sequence[str]) -> typer.Typer:
 
 def invoke(arguments: Sequence[str]) -> int:
     """Parses and runs; gives the exit status. Mistakes come out as exceptions."""
-    arguments = plain_booleans(arguments)
+    arguments = plain_booleans(files_per_call(arguments))
     result = build(arguments)(args=arguments, prog_name="lippycat", standalone_mode=False)
     return result if isinstance(result, int) else 0

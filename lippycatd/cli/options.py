@@ -111,6 +111,18 @@ def with_options(
     return command
 
 
+def files_per_call(arguments: Sequence[str]) -> list[str]:
+    """`sniff voip … -w` without a value is a file per call in the current directory."""
+    if list(arguments[:1]) != ["sniff"] or "voip" not in arguments:
+        return list(arguments)
+    rewritten: list[str] = []
+    for position, argument in enumerate(arguments):
+        following = arguments[position + 1] if position + 1 < len(arguments) else "--"
+        bare = argument in {"-w", "--write-file"} and following.startswith("-") and following != "-"
+        rewritten.append("--per-call-pcap=." if bare else argument)
+    return rewritten
+
+
 def plain_booleans(arguments: Sequence[str]) -> list[str]:
     """Rewrites `--flag=true` and `--flag=false` of flags that can be on and off into what the parser takes."""
     both = {item.flag for item in SETTINGS.values() if item.kind == "bool" and item.option.flags}

@@ -12,6 +12,8 @@ _MOST_TRUNKS = 64  # trunks.rs, MAX_TRUNKS
 _TRUNK_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _HOST = re.compile(r"[A-Za-z0-9._:%-]{1,253}", re.ASCII)
 _HOST_NAME = re.compile(r"[A-Za-z0-9.-]{1,253}")
+NAME_FIELDS = frozenset({"date", "time", "from", "to", "callid"})
+_NAME_DEPTH, _NAME_PART = 8, 200
 _BLOCK_MIN, _BLOCK_MAX = 4096, 16 << 20
 
 
@@ -107,6 +109,27 @@ def pods(values: tuple[str, ...]) -> tuple[str, ...]:
             msg = f"{value!r} is not NAMESPACE/NAME"
             raise ValueError(msg)
     return values
+
+
+def name_pattern(value: str) -> str:
+    """A pattern of names below a directory; call_files/name.rs reads it."""
+    parts = value.split("/")
+    fields = set(re.findall(r"\{([^{}]*)\}", value))
+    rest = re.sub(r"\{[^{}]*\}", "x", value)
+    if not value.endswith((".pcap", ".pcapng")):
+        msg = f"{value!r} must end with .pcap or .pcapng"
+    elif unknown := fields - NAME_FIELDS:
+        known = ", ".join(f"{{{name}}}" for name in sorted(NAME_FIELDS))
+        msg = f"{value!r} holds {{{min(unknown)}}}; known are {known}"
+    elif any(part in {"", ".", ".."} for part in (*parts[:-1], parts[-1].rpartition(".")[0])):
+        msg = f"{value!r} has a part that is empty, . or ..; it is relative to the directory"
+    elif len(parts) > _NAME_DEPTH or any(len(part.encode()) > _NAME_PART for part in parts):
+        msg = f"{value!r} has more than {_NAME_DEPTH} parts, or one of more than {_NAME_PART} bytes"
+    elif any(letter in "{}\\" or not letter.isprintable() for letter in rest):
+        msg = f"{value!r} holds a control character, a backslash or a single brace"
+    else:
+        return value
+    raise ValueError(msg)
 
 
 def no_nul(value: str) -> str:

@@ -15,9 +15,6 @@ class Later:
 
 
 SETTINGS: tuple[Later, ...] = (
-    Later("a file per call", ("--per-call-pcap",), ("output.per_call_dir",)),
-    Later("names of files per call", ("--pcap-pattern",), ("output.pcap_pattern",)),
-    Later("shortened RTP in files", ("--rtp-snap",), ("output.rtp_snap",)),
     Later("decryption", ("--keylog",), ("voip.keylog",)),
     Later("linked calls", ("--linked",), ("voip.linked",)),
     Later("batches of a graphics processor", ("--gpu-batch-size",), ("voip.gpu_batch_size",)),

@@ -87,7 +87,7 @@ def _check_distinct(made: dict[str, graph.Plan]) -> None:
     for name, one in made.items():
         section = one.config.virtual_interface
         outputs = [section.name] if one.vif else []
-        outputs += [target.name for target in (one.write, one.record_file) if target is not None]
+        outputs += [target.name for target in (one.write, one.calls, one.record_file) if target is not None]
         for output in outputs:
             if output in taken:
                 raise UsageError(f"pipelines {taken[output]} and {name} both write to {output}; give each its own")

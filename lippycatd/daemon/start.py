@@ -170,9 +170,10 @@ def _confine(made: _Opened, wanted: settings.Wanted, runs_as: Identity, reports:
     names = [f"/etc/{name}" for name in _NAMES]
     read = [os.path.dirname(wanted.path), *names, "/run/netns"]  # noqa: PTH120
     write = [path for opened in made.opened.values() for path in build.writable(opened)]
+    manage = [path for opened in made.opened.values() for path in build.managed(opened)]
     files = [plan.write.name for plan in made.plans.values() if plan.write is not None]
     write += [os.path.dirname(os.path.abspath(name)) for name in files]  # noqa: PTH100, PTH120
-    report = sandbox.enter("daemon", runs_as, read=read, write=write)
+    report = sandbox.enter("daemon", runs_as, read=read, write=write, manage=manage)
     reports.logger.debug("confined", sandbox=str(report))
     if report.missing:
         reports.logger.warning(report.missing)

@@ -36,9 +36,10 @@ FIELDS: Final[dict[str, tuple[str, ...]]] = {
         *("call_id", "from_user", "to_user", "src", "sport", "dst", "dport", "transport", "trunk", "state", "start"),
         *("ring", "answer", "end", "pdd_ms", "srd_ms", "setup_ms", "duration_ms", "final", "cause", "hung_up_by"),
         *("challenged", "dialogs", "holds", "transferred_to_uri", "replaces_call_id", "messages", "retransmissions"),
-        *("one_way", "streams", "packets"),
+        *("one_way", "streams", "packets", "file"),
         *_PODS,
     ),
+    "file": ("type", "ts", "call_id", "file", "start", "end", "packets", "bytes"),
     "transaction": (
         *_EVERY,
         *("method", "call_id", "from_user", "to_user", "src", "sport", "dst", "dport", "transport", "trunk", "state"),
@@ -46,7 +47,10 @@ FIELDS: Final[dict[str, tuple[str, ...]]] = {
     ),
 }
 # Which types a line gives: plain packets, or what `sniff voip` follows.
-TYPES: Final[dict[Kind, tuple[str, ...]]] = {"packet": ("packet",), "voip": ("sip", "stream", "call", "transaction")}
+TYPES: Final[dict[Kind, tuple[str, ...]]] = {
+    "packet": ("packet",),
+    "voip": ("sip", "stream", "call", "file", "transaction"),
+}
 
 # The version of the fields in files: it grows when a field changes its meaning or goes; a new field is no new version.
 SCHEMA_VERSION: Final = 1
@@ -63,12 +67,14 @@ TABLES: Final[dict[str, str]] = {
 }
 
 
-def identifies(field: str) -> Literal["user", "uri", "call"] | None:
-    """What of a person or a call a field tells, by its name: a user or number, a URI with one, a Call-ID."""
+def identifies(field: str) -> Literal["user", "uri", "call", "file"] | None:
+    """What of a person or a call a field tells, by its name: a user, a URI with one, a Call-ID, a file named so."""
     if field == "call_id" or field.endswith("_call_id"):
         return "call"
     if field == "user" or field.endswith("_user"):
         return "user"
+    if field == "file":
+        return "file"
     return "uri" if field.endswith("_uri") else None
 
 
@@ -84,7 +90,7 @@ MEANING: Final[dict[str, str]] = {
         for end, side in (("src", "sender"), ("dst", "receiver"))
         for what, said in (("pod", "pod"), ("namespace", "namespace"), ("node", "node"))
     },
-    "type": "`packet`, `sip`, `stream`, `call`, `transaction` or `summary`",
+    "type": "`packet`, `sip`, `stream`, `call`, `file`, `transaction` or `summary`",
     "ts": "time of the capture in decimal seconds since 1970, as text with nine digits, so that nothing is rounded",
     "source": "name of the input",
     "frame": "number of the frame in its source, from 1; of several frames the last one, of a stream or call the first",
@@ -194,4 +200,6 @@ MEANING: Final[dict[str, str]] = {
     "final": "final status of the INVITE",
     "one_way": "whether media went one way only in an answered call; null where none went or it was not answered",
     "streams": "SSRCs of the call's streams",
+    "file": "the call's own file, below `output.per_call_dir`; null where there is none, or the "
+    "record is one without names",
 }

@@ -101,6 +101,16 @@ def _named(part: str) -> Rows:
     return lambda stats: (((name,), float(value)) for name, value in stats.get(part, {}).items())
 
 
+def _files(field: str) -> Rows:
+    return lambda stats: (((name,), float(part[field])) for name, part in stats.get("call_files", {}).items())
+
+
+def _files_by_result(stats: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], float]]:
+    for name, part in stats.get("call_files", {}).items():
+        for result in ("finished", "failed", "removed_for_size", "removed_for_age"):
+            yield (name, result), float(part[result])
+
+
 _COUNTER, _GAUGE = CounterMetricFamily, GaugeMetricFamily
 FAMILIES: tuple[Family, ...] = (
     Family(_COUNTER, "packets_in", "Packets read", ("source",), _source("in")),
@@ -129,6 +139,9 @@ FAMILIES: tuple[Family, ...] = (
     Family(_COUNTER, "vif_errors", "Errors of the interface", ("vif", "reason"), _vif_errors),
     Family(_GAUGE, "vif_queue_utilization_ratio", "Share of the queue in use", ("vif",), _vif("utilization")),
     Family(_GAUGE, "vif_up", "Whether the interface takes packets", ("vif",), _vif("up")),
+    Family(_GAUGE, "call_files_active", "Calls whose file is being written", ("sink",), _files("active")),
+    Family(_GAUGE, "call_files_open", "Files of calls that are open", ("sink",), _files("open")),
+    Family(_COUNTER, "call_files", "Files of calls by what became of them", ("sink", "result"), _files_by_result),
     *kpi.FAMILIES,
     Family(_GAUGE, "calls_active", "Calls that have not ended", (), _one("calls", "active")),
     Family(_COUNTER, "calls", "Calls by the state they reached", ("state",), _states("calls", "total")),

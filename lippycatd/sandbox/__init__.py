@@ -60,18 +60,20 @@ def lacking(facts: dict[str, Any]) -> list[str]:
     return lacks
 
 
-def enter(
+def enter(  # noqa: PLR0913  all that may stay
     role: Role,
     runs_as: Identity,
     *,
     read: Iterable[str] = (),
     write: Iterable[str] = (),
+    manage: Iterable[str] = (),
     connect: Iterable[int] = (),
 ) -> Report:
     """Drops every privilege for good and locks the process in; before any other thread exists.
 
-    `read` are files and directories that stay readable, `write` directories in which files may still be made, `connect`
-    TCP ports that may be connected to. Raises NotPossible when the drop does not hold.
+    `read` are files and directories that stay readable, `write` directories in which files may still be made, `manage`
+    those in which they are also renamed and removed, `connect` TCP ports that may be connected to. Raises NotPossible
+    when the drop does not hold.
     """
     from lippycatd import _dataplane  # noqa: PLC0415  loaded before the lock, not at import
 
@@ -81,7 +83,8 @@ def enter(
         groups = [] if runs_as.drop else os.getgroups()
         _dataplane.drop_privileges(runs_as.uid, runs_as.gid, groups)
         readable = [path for path in (*_READ, *sorted(set(read))) if os.path.exists(path)]  # noqa: PTH110
-        _dataplane.lock(role, read=readable, write=sorted(set(write)), connect=sorted(set(connect)))
+        named = {"write": sorted(set(write)), "manage": sorted(set(manage))}
+        _dataplane.lock(role, read=readable, **named, connect=sorted(set(connect)))
     except (OSError, RuntimeError, ValueError) as error:
         raise NotPossible(f"cannot drop privileges to {runs_as.name}: {error}") from None
     report = Report(_dataplane.sandbox_status())

@@ -49,6 +49,8 @@ class Pseudonyms:
         kind = records.identifies(field)
         if kind is None or value is None or value == "":
             return value
+        if kind == "file":
+            return None
         if isinstance(value, (list, tuple)):
             return [self._value(field, item) for item in value]
         return self.uri(str(value)) if kind == "uri" else self.token(str(value), kind)

@@ -104,4 +104,10 @@ def transaction(record: dict[str, Any], clock: Clock) -> str:
     return printable(f"{line}{took} | call {record.get('call_id') or '-'}")
 
 
-LINES = {"packet": packet, "sip": sip, "stream": stream, "call": call, "transaction": transaction}
+def file(record: dict[str, Any], clock: Clock) -> str:
+    """A call's file that is complete."""
+    line = f"{clock.show(record['ts'])} file {record.get('file')} | call {record.get('call_id') or '-'}"
+    return printable(f"{line} | {record.get('packets', 0)} packets, {record.get('bytes', 0)} bytes")
+
+
+LINES = {"packet": packet, "sip": sip, "stream": stream, "call": call, "file": file, "transaction": transaction}

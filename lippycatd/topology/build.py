@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from lippycatd import _dataplane, sandbox
 from lippycatd.config import checks
 from lippycatd.errors import ConfigError, Damaged, NotPossible, PrivilegeError
-from lippycatd.sinks import hep, pcap, pods, pseudonyms, record_files, vif
+from lippycatd.sinks import call_pcap, hep, pcap, pods, pseudonyms, record_files, vif
 from lippycatd.sources import af_packet, bpf, libpcap, pcap_file, pod_routes
 from lippycatd.sources import hep as hep_source
 
@@ -44,6 +44,7 @@ class Opened:
     device: vif.Device | None = None
     vif_refused: str = ""
     file: pcap.Opened | None = None
+    calls: call_pcap.Opened | None = None
     records: RecordFile | None = None
     hep: hep.Handover | None = None
     pods: pods.Pods | None = None
@@ -93,21 +94,28 @@ def close(opened: Opened) -> None:
         capture.close()
 
 
+def _open_interface(opened: Opened) -> None:
+    plan, config = opened.plan, opened.plan.config
+    try:
+        opened.device = vif.create(config.virtual_interface)
+    except PrivilegeError as error:
+        if config.virtual_interface.required or plan.only_vif:
+            raise
+        opened.vif_refused = str(error)
+    if opened.wire is not None and opened.device is not None:
+        made = opened.device.vif
+        opened.wire.never(made.ifindex, (made.netns_dev, made.netns_inode))
+
+
 def _open_outputs(opened: Opened, runs_as: Identity) -> None:
     plan, config = opened.plan, opened.plan.config
     fds = [item.fd for item in opened.inputs]
     if plan.vif:
-        try:
-            opened.device = vif.create(config.virtual_interface)
-        except PrivilegeError as error:
-            if config.virtual_interface.required or plan.only_vif:
-                raise
-            opened.vif_refused = str(error)
-        if opened.wire is not None and opened.device is not None:
-            made = opened.device.vif
-            opened.wire.never(made.ifindex, (made.netns_dev, made.netns_inode))
+        _open_interface(opened)
     if plan.write is not None:
         opened.file = pcap.open_target(plan.write, runs_as, fds)
+    if plan.calls is not None:
+        opened.calls = call_pcap.open_target(plan.calls, runs_as)
     if config.output.pseudonymise:
         opened.pseudonyms = pseudonyms.load(config.output.pseudonym_key, runs_as)
     if plan.record_file is not None:
@@ -122,7 +130,8 @@ def confine(opened: Opened, runs_as: Identity) -> None:
     """Drops privileges and locks the sandbox; after this nothing is imported and nothing new is opened."""
     # A helper's service may restart, and is reached anew: that takes what the daemon's role may do.
     served = opened.wire is not None and not opened.wire.executed
-    opened.report = sandbox.enter("daemon" if served else "capture", runs_as, write=writable(opened))
+    role: sandbox.Role = "daemon" if served else "capture"
+    opened.report = sandbox.enter(role, runs_as, write=writable(opened), manage=managed(opened))
     settle(opened, runs_as)
 
 
@@ -133,12 +142,19 @@ def writable(opened: Opened) -> list[str]:
     return [*directories, *(opened.records.paths if opened.records is not None else ())]
 
 
+def managed(opened: Opened) -> list[str]:
+    """Directories in which files come, go and change their names after the lock."""
+    return [opened.calls.directory] if opened.calls is not None else []
+
+
 def settle(opened: Opened, runs_as: Identity) -> None:
     """After the drop: what is written by name can be written. Raises NotPossible."""
     if opened.records is not None:
         opened.records.settle()
     if opened.file is not None:
         pcap.check_directory(opened.file, runs_as)
+    if opened.calls is not None:
+        call_pcap.check(opened.calls, runs_as)
 
 
 def line(opened: Opened, *, sip_bytes: bool = False, metrics: bool = False) -> _dataplane.Line:
@@ -172,6 +188,8 @@ def line(opened: Opened, *, sip_bytes: bool = False, metrics: bool = False) -> _
             count=config.run.count,
             startup_delay_ns=plan.startup_delay if sink is not None else 0,
             files=[opened.file.sink()] if opened.file else [],
+            call_files=opened.calls.sink() if opened.calls else None,
+            rtp_snap=config.output.rtp_snap,
             vif=sink,
             records=plan.records,
             show_dtmf=config.voip.show_dtmf,

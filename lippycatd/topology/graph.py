@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Literal
 
 from lippycatd.errors import UsageError
-from lippycatd.sinks import hep, pcap, record_files
+from lippycatd.sinks import call_pcap, hep, pcap, record_files
 from lippycatd.sources import af_packet, libpcap
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class Plan:
     record_file: record_files.Target | None
     matcher: str
     write: pcap.Target | None
+    calls: call_pcap.Target | None
     startup_delay: int
     lasting: bool = False  # goes on without its interface, and gets it later
     hep: hep.Target | None = None
@@ -53,7 +54,8 @@ class Plan:
     @property
     def only_vif(self) -> bool:
         """Whether the virtual interface is the only output that does something."""
-        return self.vif and not self.lasting and self.write is None and self.record_file is None and not self.prints
+        others = (self.write, self.calls, self.record_file)
+        return self.vif and not self.lasting and not self.prints and all(other is None for other in others)
 
 
 def plan(config: Config, *, voip: bool) -> Plan:
@@ -61,9 +63,11 @@ def plan(config: Config, *, voip: bool) -> Plan:
     _check_source(config)
     _check_relay(config)
     write = pcap.target(config)
+    calls = call_pcap.target(config, voip=voip)
     record_file = record_files.target(config)
     _check_records(config, voip=voip)
-    other = write or record_file or config.virtual_interface.enabled or config.run.quiet
+    _check_snap(config, files=bool(write or calls), voip=voip)
+    other = write or calls or record_file or config.virtual_interface.enabled or config.run.quiet
     prints = config.given("output.format") or not other
     records: Literal["packet", "voip"] | None = None
     if prints or record_file:
@@ -80,6 +84,7 @@ def plan(config: Config, *, voip: bool) -> Plan:
         record_file=record_file,
         matcher=_matcher(config),
         write=write,
+        calls=calls,
         startup_delay=_startup_delay(config),
     )
 
@@ -137,6 +142,17 @@ def _check_records(config: Config, *, voip: bool) -> None:
     for key in ("output.records", "output.pseudonymise"):
         if config.value(key):
             raise UsageError(f"{config.origins[key]}: acts on the records of calls: use sniff voip")
+
+
+def _check_snap(config: Config, *, files: bool, voip: bool) -> None:
+    """Speech is left out of files only, and only where it is known what is speech."""
+    if config.output.rtp_snap is None:
+        return
+    where = config.origins["output.rtp_snap"]
+    if not voip:
+        raise UsageError(f"{where}: acts on the media of calls: use sniff voip")
+    if not files:
+        raise UsageError(f"{where}: acts on files, and none is written: add --write-file or --per-call-pcap")
 
 
 def _matcher(config: Config) -> str:

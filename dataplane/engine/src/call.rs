@@ -81,6 +81,8 @@ pub struct Call {
     pub waiting: Option<Box<Waiting>>,
     /// Whether it was asked for.
     pub selected: bool,
+    /// Whether that was told ([`crate::owners::News`]).
+    pub announced: bool,
     /// Place of its trunk.
     pub trunk: u8,
     /// How its first message travelled.
@@ -113,6 +115,7 @@ impl Call {
         Self {
             names: Names::new([message.call_id, message.from.user, message.to.user]),
             selected: false,
+            announced: false,
             trunk: u8::MAX,
             waiting: None,
             claims: SmallVec::new(),

@@ -67,6 +67,12 @@ impl Follower {
         }
     }
 
+    /// The line's time, ns.
+    #[must_use]
+    pub fn now(&self) -> u64 {
+        self.clock.now()
+    }
+
     /// Records since the last call.
     pub fn take_records(&mut self) -> Vec<Record> {
         std::mem::take(&mut self.calls.out)
@@ -170,6 +176,9 @@ impl Follower {
                 _ => rtp::parse(u.payload).map(|_| Kind::Rtp),
             };
             if let Some(kind) = kind {
+                if kind == Kind::Rtp && c.frames.len() > 1 {
+                    c.frames.iter().for_each(|id| v.speech(id.frame));
+                }
                 let mut owners = Owners::default();
                 for id in c.frames {
                     // the statistics count a packet once, its frames are all given
@@ -222,6 +231,9 @@ impl Follower {
                 return self.whole(v, &whole, c.now, c.source);
             }
             Pushed::Again(owners, class) => {
+                if class == Class::Rtp {
+                    c.frames.iter().for_each(|id| v.speech(id.frame));
+                }
                 for (id, call) in c.frames.iter().flat_map(|id| owners.as_slice().iter().map(move |call| (id, call))) {
                     self.calls.give(v, id.frame, *call, class, c.now);
                 }
@@ -259,7 +271,7 @@ impl Follower {
 
     /// The selectors change at a batch boundary; see [`Calls::reselect`].
     pub fn reselect(&mut self, v: &mut impl Verdicts, selection: Selection) {
-        self.calls.reselect(v, selection);
+        self.calls.reselect(v, selection, self.clock.now());
         if !self.calls.fresh.is_empty() {
             self.connections.settle(v, &mut self.calls);
         }

@@ -8,6 +8,7 @@ use lc_wire::{LinkType, Packet};
 
 use crate::clock::LineClock;
 use crate::frames::FrameNo;
+use crate::owners::Of;
 use crate::verdict::Verdicts;
 
 /// How long a frame that waits for the rest of its message keeps later ones back, ns of packet time.
@@ -29,6 +30,17 @@ struct Held {
     data: Box<[u8]>,
     holders: u32,
     selected: bool,
+    owners: Vec<u32>,
+    /// Owners since it went out.
+    late: Vec<u32>,
+    speech: bool,
+}
+
+impl Held {
+    fn packet(&self) -> Packet<'_> {
+        let (ts, number, orig_len, source, link) = (self.ts, self.number, self.orig_len, self.source, self.link);
+        Packet { ts, number, orig_len, source, link, data: &self.data }
+    }
 }
 
 /// Holds copies of undecided frames; gives selected ones back in order.
@@ -45,11 +57,16 @@ pub struct Hold {
     current: FrameNo,
     current_holders: u32,
     current_selected: bool,
+    current_owners: Vec<u32>,
+    current_speech: bool,
     filtered: Vec<u16>,
     held: Vec<u64>,
     /// Frames that went out while another owner still had them in its list: no miss when that one is selected.
     out: HashSet<FrameNo>,
     out_order: VecDeque<(FrameNo, u64)>,
+    /// Whether it is wanted to whom frames belong: copies of those in `out` are kept then, for their later owners.
+    pub owned: bool,
+    gone: HashMap<FrameNo, Held>,
     /// Frames of later selected calls that had been let go (`hold_missed_packets_total`).
     pub missed: u64,
 }
@@ -70,10 +87,14 @@ impl Hold {
             current: 0,
             current_holders: 0,
             current_selected: false,
+            current_owners: Vec::new(),
+            current_speech: false,
             filtered: Vec::new(),
             held: Vec::new(),
             out: HashSet::new(),
             out_order: VecDeque::new(),
+            owned: false,
+            gone: HashMap::new(),
             missed: 0,
         }
     }
@@ -107,16 +128,23 @@ impl Hold {
         self.current = frame;
         self.current_holders = 0;
         self.current_selected = false;
+        self.current_owners.clear();
+        self.current_speech = false;
     }
 
     /// The frame has been followed: it is emitted, held, or counted as filtered; so are older ones that got decided.
-    pub fn end(&mut self, packet: &Packet<'_>, mut emit: impl FnMut(&Packet<'_>)) {
+    pub fn end(&mut self, packet: &Packet<'_>, mut emit: impl FnMut(&Packet<'_>, Of<'_>)) {
         let since = self.clock.see(packet.ts);
         self.expire(self.clock.now());
         let frame = self.current;
         if self.current_selected && self.ready.is_empty() && self.blocking.is_empty() {
-            self.went_out(frame, self.current_holders, since);
-            emit(packet);
+            emit(packet, Of { owners: &self.current_owners, again: false, speech: self.current_speech });
+            if self.owned && self.current_holders > 0 {
+                let held = self.copy(packet, since);
+                self.went_out(frame, held);
+            } else {
+                self.went_by(frame, self.current_holders, since);
+            }
             return;
         }
         if self.current_selected || self.current_holders > 0 {
@@ -131,6 +159,23 @@ impl Hold {
         self.drain(&mut emit);
     }
 
+    fn copy(&self, packet: &Packet<'_>, since: u64) -> Held {
+        Held {
+            ts: packet.ts,
+            since,
+            number: packet.number,
+            orig_len: packet.orig_len,
+            source: packet.source,
+            link: packet.link,
+            data: packet.data.into(),
+            holders: self.current_holders,
+            selected: self.current_selected,
+            owners: self.current_owners.clone(),
+            late: Vec::new(),
+            speech: self.current_speech,
+        }
+    }
+
     fn keep(&mut self, frame: FrameNo, packet: &Packet<'_>, since: u64) {
         self.used += packet.data.len() + OVERHEAD;
         let source = usize::from(packet.source);
@@ -143,39 +188,47 @@ impl Hold {
             self.arrival.retain(|(frame, _)| frames.contains_key(frame));
         }
         self.arrival.push_back((frame, since));
-        let held = Held {
-            ts: packet.ts,
-            since,
-            number: packet.number,
-            orig_len: packet.orig_len,
-            source: packet.source,
-            link: packet.link,
-            data: packet.data.into(),
-            holders: self.current_holders,
-            selected: self.current_selected,
-        };
+        let held = self.copy(packet, since);
         self.frames.insert(frame, held);
     }
 
     /// Emits what is selected and no longer kept back, in frame order.
-    fn drain(&mut self, emit: &mut impl FnMut(&Packet<'_>)) {
+    fn drain(&mut self, emit: &mut impl FnMut(&Packet<'_>, Of<'_>)) {
         while let Some(Reverse(frame)) = self.ready.peek().copied() {
             if self.blocking.first().is_some_and(|b| *b < frame) {
                 return;
             }
             self.ready.pop();
             if let Some(h) = self.forget(frame) {
-                self.went_out(frame, h.holders, h.since);
-                let (ts, number, orig_len, source, link) = (h.ts, h.number, h.orig_len, h.source, h.link);
-                emit(&Packet { ts, number, orig_len, source, link, data: &h.data });
+                emit(&h.packet(), Of { owners: &h.owners, again: false, speech: h.speech });
+                self.went_out(frame, h);
+            } else if let Some(h) = self.gone.get_mut(&frame) {
+                let late = std::mem::take(&mut h.late);
+                h.owners.extend(&late);
+                emit(&h.packet(), Of { owners: &late, again: true, speech: h.speech });
             }
         }
     }
 
-    fn went_out(&mut self, frame: FrameNo, holders: u32, since: u64) {
+    fn went_by(&mut self, frame: FrameNo, holders: u32, since: u64) {
         if holders > 0 {
             self.out.insert(frame);
             self.out_order.push_back((frame, since));
+        }
+    }
+
+    fn went_out(&mut self, frame: FrameNo, held: Held) {
+        self.went_by(frame, held.holders, held.since);
+        if self.owned && held.holders > 0 {
+            self.used += held.data.len() + OVERHEAD;
+            self.gone.insert(frame, held);
+        }
+    }
+
+    fn went_for_good(&mut self, frame: FrameNo) {
+        self.out.remove(&frame);
+        if let Some(h) = self.gone.remove(&frame) {
+            self.used -= h.data.len() + OVERHEAD;
         }
     }
 
@@ -195,10 +248,11 @@ impl Hold {
     /// Lets go of what is too old or too much; unblocks what kept others back too long.
     fn expire(&mut self, now: u64) {
         while let Some((frame, since)) = self.out_order.front().copied() {
-            if now.saturating_sub(since) <= self.time.saturating_mul(2) && self.out_order.len() <= MAX_OUT {
+            let full = self.out_order.len() > MAX_OUT || (!self.gone.is_empty() && self.used > self.bytes);
+            if now.saturating_sub(since) <= self.time.saturating_mul(2) && !full {
                 break;
             }
-            self.out.remove(&frame);
+            self.went_for_good(frame);
             self.out_order.pop_front();
         }
         while let Some(first) = self.blocking.first().copied() {
@@ -231,14 +285,14 @@ impl Hold {
 
     /// So much time went by without a frame, after the follower was told: what is too old goes, what got decided goes
     /// out.
-    pub fn pass(&mut self, ns: u64, mut emit: impl FnMut(&Packet<'_>)) {
+    pub fn pass(&mut self, ns: u64, mut emit: impl FnMut(&Packet<'_>, Of<'_>)) {
         self.clock.pass(ns);
         self.expire(self.clock.now());
         self.drain(&mut emit);
     }
 
     /// The input ended: what is selected goes out, the rest is filtered.
-    pub fn finish(&mut self, mut emit: impl FnMut(&Packet<'_>)) {
+    pub fn finish(&mut self, mut emit: impl FnMut(&Packet<'_>, Of<'_>)) {
         self.blocking.clear();
         self.drain(&mut emit);
         while let Some((frame, _)) = self.arrival.pop_front() {
@@ -300,6 +354,38 @@ impl Verdicts for Hold {
     fn missed(&mut self, n: u64) {
         self.missed += n;
     }
+
+    fn own(&mut self, frame: FrameNo, call: u32) {
+        if !self.owned {
+            return;
+        }
+        let owners = if frame == self.current {
+            &mut self.current_owners
+        } else if let Some(h) = self.frames.get_mut(&frame) {
+            &mut h.owners
+        } else if let Some(h) = self.gone.get_mut(&frame) {
+            if h.owners.contains(&call) {
+                return;
+            }
+            if h.late.is_empty() {
+                self.ready.push(Reverse(frame));
+            }
+            &mut h.late
+        } else {
+            return;
+        };
+        if !owners.contains(&call) {
+            owners.push(call);
+        }
+    }
+
+    fn speech(&mut self, frame: FrameNo) {
+        if frame == self.current {
+            self.current_speech = true;
+        } else if let Some(h) = self.frames.get_mut(&frame) {
+            h.speech = true;
+        }
+    }
 }
 
 #[cfg(test)]
@@ -316,9 +402,9 @@ mod tests {
         for f in 1..=n {
             hold.begin(f);
             script(hold, f);
-            hold.end(&packet(f, f * 1000), |p| out.push(p.number));
+            hold.end(&packet(f, f * 1000), |p, _| out.push(p.number));
         }
-        hold.finish(|p| out.push(p.number));
+        hold.finish(|p, _| out.push(p.number));
         out
     }
 
@@ -373,18 +459,45 @@ mod tests {
     }
 
     #[test]
+    fn a_later_owner_gets_a_frame_that_went_out() {
+        let mut h = Hold::new(u64::MAX / 4, 1 << 20);
+        h.owned = true;
+        let mut out: Vec<(u64, Vec<u32>, bool)> = Vec::new();
+        for f in 1..=4 {
+            h.begin(f);
+            match f {
+                1 => {
+                    h.hold(1);
+                    h.select(1);
+                    h.own(1, 7);
+                }
+                2 => h.own(1, 7),
+                3 => {
+                    h.select(1);
+                    h.own(1, 8);
+                    h.own(1, 8);
+                }
+                _ => h.own(1, 8),
+            }
+            h.end(&packet(f, f * 1000), |p, of| out.push((p.number, of.owners.to_vec(), of.again)));
+        }
+        assert_eq!(out, [(1, vec![7], false), (1, vec![8], true)]);
+        assert_eq!(h.missed, 0);
+    }
+
+    #[test]
     fn time_goes_by_without_frames() {
         let mut h = Hold::new(1_000_000, 1 << 20);
         let mut out = Vec::new();
         h.begin(1);
         h.block(1);
-        h.end(&packet(1, 1000), |p| out.push(p.number));
+        h.end(&packet(1, 1000), |p, _| out.push(p.number));
         h.begin(2);
         h.select(2);
-        h.end(&packet(2, 2000), |p| out.push(p.number));
-        h.pass(900_000, |p| out.push(p.number));
+        h.end(&packet(2, 2000), |p, _| out.push(p.number));
+        h.pass(900_000, |p, _| out.push(p.number));
         assert_eq!((out.len(), h.len()), (0, 2));
-        h.pass(200_000, |p| out.push(p.number));
+        h.pass(200_000, |p, _| out.push(p.number));
         assert_eq!((out, h.len(), h.take_filtered().count()), (vec![2], 0, 1));
     }
 

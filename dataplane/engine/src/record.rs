@@ -167,6 +167,10 @@ pub struct CallRecord {
     pub streams: Vec<u32>,
     /// Frames of the call.
     pub packets: u64,
+    /// Serial of the call.
+    pub call: u32,
+    /// Name of its file; set by who writes it.
+    pub file: Option<Box<str>>,
 }
 
 /// One transaction at its end.

@@ -21,6 +21,11 @@ pub trait Verdicts {
     fn horizon(&self) -> u64;
     /// `n` frames of a call were forgotten before it was selected.
     fn missed(&mut self, n: u64);
+    /// The frame, which is selected, belongs to this call; said once or more for each of its calls, now or later.
+    #[inline]
+    fn own(&mut self, _: FrameNo, _: u32) {}
+    /// The frame carries a part of an RTP packet in fragments.
+    fn speech(&mut self, _: FrameNo) {}
 }
 
 /// One bit a frame: the first pass over a regular file.

@@ -281,15 +281,15 @@ fn reselected(first: &str, user: &str, at: usize) -> Vec<usize> {
     for (n, (ts, data)) in frames.iter().enumerate() {
         if n == at {
             f.reselect(&mut hold, selection(user));
-            hold.pass(0, |p| out.push(p.number as usize - 1));
+            hold.pass(0, |p, _| out.push(p.number as usize - 1));
         }
         let p = packet(n, *ts, data);
         hold.begin(n as u64);
         f.frame(&mut hold, &p, n as u64);
-        hold.end(&p, |p| out.push(p.number as usize - 1));
+        hold.end(&p, |p, _| out.push(p.number as usize - 1));
     }
     f.finish(&mut hold);
-    hold.finish(|p| out.push(p.number as usize - 1));
+    hold.finish(|p, _| out.push(p.number as usize - 1));
     assert_eq!((out.len() + hold.take_filtered().count(), hold.missed), (frames.len(), 0));
     out.sort_unstable();
     out

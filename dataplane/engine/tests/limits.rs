@@ -78,10 +78,10 @@ fn pressed(strain: u8) -> (usize, bool) {
         let p = packet(n, 1000 * MS + n as u64 * MS, data);
         hold.begin(n as u64);
         f.frame(&mut hold, &p, n as u64);
-        hold.end(&p, |_| out += 1);
+        hold.end(&p, |_, _| out += 1);
     }
     f.finish(&mut hold);
-    hold.finish(|_| out += 1);
+    hold.finish(|_, _| out += 1);
     (out, f.take_records().iter().any(|r| matches!(r, Record::Stream(_))))
 }
 

@@ -100,7 +100,7 @@ fn pipe(frames: &[Frame], time: u64, bytes: usize) -> Vec<u64> {
         let p = packet(n, frame);
         hold.begin(n as u64);
         f.frame(&mut hold, &p, n as u64);
-        hold.end(&p, |p| out.push(p.number));
+        hold.end(&p, |p, _| out.push(p.number));
         filtered += hold.take_filtered().count();
         assert_eq!(n + 1, out.len() + filtered + hold.len(), "accounting after frame {n}");
         assert_eq!(hold.len() as u64, hold.held_of(0));
@@ -108,7 +108,7 @@ fn pipe(frames: &[Frame], time: u64, bytes: usize) -> Vec<u64> {
         bounded(&f);
     }
     f.finish(&mut hold);
-    hold.finish(|p| out.push(p.number));
+    hold.finish(|p, _| out.push(p.number));
     filtered += hold.take_filtered().count();
     assert_eq!((frames.len(), hold.len()), (out.len() + filtered, 0));
     let mut once = out.clone();

@@ -76,7 +76,12 @@ fn locks() {
     let mut open = File::create(scratch.file("other/open")).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let rules = Rules { read: vec![kept.clone(), "/none".into()], write: vec![scratch.file("out")], connect: vec![] };
+    let rules = Rules {
+        read: vec![kept.clone(), "/none".into()],
+        write: vec![scratch.file("out")],
+        manage: vec![],
+        connect: vec![],
+    };
     let now = lock(Role::Capture, &rules).unwrap();
     assert_eq!(now.missing, [std::path::PathBuf::from("/none")]);
     assert!(now.no_new_privs);

@@ -61,6 +61,8 @@ pub struct Shown {
 pub fn told<'py>(py: Python<'py>, told: &Told, names: &[String], shown: Shown) -> PyResult<Bound<'py, PyDict>> {
     match told {
         Told::Packet(p) => packet(py, p, names),
+        #[cfg(target_os = "linux")]
+        Told::File(f) => crate::call_sink::record(py, f),
         Told::Record(Record::Sip(r)) => {
             let d = message(py, r, names)?;
             if shown.bytes {
@@ -174,6 +176,7 @@ fn call<'py>(py: Python<'py>, r: &CallRecord, names: &[String]) -> PyResult<Boun
     d.set_item("one_way", r.one_way)?;
     d.set_item("streams", r.streams.iter().map(|s| format!("0x{s:08x}")).collect::<Vec<_>>())?;
     d.set_item("packets", r.packets)?;
+    d.set_item("file", r.file.as_deref())?;
     Ok(d)
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Importing it starts no thread. The threads of a [`line::Line`] never attach to Python.
 
+#[cfg(target_os = "linux")]
+mod call_sink;
 mod control;
 mod convert;
 #[cfg(unix)]
@@ -20,6 +22,7 @@ mod sandbox;
 mod shared;
 mod sinks;
 mod streams;
+mod twice;
 mod views;
 #[cfg(target_os = "linux")]
 mod wire;
@@ -44,6 +47,11 @@ fn _dataplane(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<hep::HepInput>()?;
     m.add_class::<sinks::FileSink>()?;
     m.add_class::<sinks::VifSink>()?;
+    #[cfg(target_os = "linux")]
+    {
+        m.add_class::<call_sink::CallFilesSink>()?;
+        m.add_function(wrap_pyfunction!(call_sink::check_name_pattern, m)?)?;
+    }
     m.add_function(wrap_pyfunction!(check_patterns, m)?)?;
     m.add_function(wrap_pyfunction!(sandbox::drop_privileges, m)?)?;
     m.add_function(wrap_pyfunction!(sandbox::lock, m)?)?;

@@ -22,6 +22,8 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
+#[cfg(target_os = "linux")]
+use crate::call_sink::CallFilesSink;
 use crate::control::Change;
 use crate::convert;
 use crate::kpi;
@@ -154,7 +156,7 @@ impl Line {
         spin_ns=0, batch=32, backpressure=true, tcp=None, tcp_buffers=None, deduplicate=false, files=vec![], vif=None,
         records=None, show_dtmf=false, sip_bytes=false, rtcp=false, jitter_buffer_ns=60_000_000, g711_plc=true,
         rtp_heuristic=false,
-        metrics=false, trunks=vec![]))]
+        metrics=false, trunks=vec![], call_files=None, rtp_snap=None))]
     #[allow(clippy::too_many_arguments)] // keyword arguments: one description
     fn new(
         py: Python<'_>,
@@ -188,6 +190,8 @@ impl Line {
         rtp_heuristic: bool,
         metrics: bool,
         trunks: Vec<(String, Vec<String>)>,
+        call_files: Option<Py<CallFilesSink>>,
+        rtp_snap: Option<usize>,
     ) -> PyResult<Self> {
         if inputs.is_empty() == live.is_empty() {
             return Err(value("a line reads files, or captures from interfaces"));
@@ -214,6 +218,7 @@ impl Line {
             metrics,
             trunks: Trunks::new(&trunks).map_err(value)?,
             hold: (hold_time_ns, hold_bytes),
+            snap: rtp_snap,
             loops,
             count,
             startup_delay: Duration::from_nanos(startup_delay_ns),
@@ -239,6 +244,9 @@ impl Line {
         let mut sinks: Vec<Sink> = Vec::new();
         for file in &files {
             sinks.push(file.get().open(&names, &shared)?);
+        }
+        if let Some(files) = call_files {
+            sinks.push(files.get().open(&names, &shared)?);
         }
         if let Some(vif) = vif {
             sinks.push(vif.get().hand_over(&shared)?);
@@ -395,17 +403,22 @@ impl Line {
             d.set_item("captures", convert::captures(py, &accounts, &self.names)?)?;
         }
         let (sinks, vifs, queues) = (PyDict::new(py), PyDict::new(py), PyDict::new(py));
+        let call_files = PyDict::new(py);
         queues.set_item("records", self.shared.waiting())?;
         let figures = held(&self.views).figures();
         for (name, figures) in figures {
             queues.set_item(&name, figures.counters().queued)?;
             sinks.set_item(&name, figures.counters_dict(py)?)?;
+            if let Some(files) = figures.files_dict(py)? {
+                call_files.set_item(&name, files)?;
+            }
             if let Some(vif) = figures.vif_dict(py)? {
                 vifs.set_item(name.trim_start_matches("vif:"), vif)?;
             }
         }
         d.set_item("sinks", sinks)?;
         d.set_item("vif", vifs)?;
+        d.set_item("call_files", call_files)?;
         d.set_item("iterations", PyDict::from_sequence(&[("line", self.shared.stop.beats())].into_pyobject(py)?)?)?;
         let workers = PyDict::new(py);
         workers.set_item("line", snapshot.busy)?;

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use lc_engine::follow::{is_media, Follower};
 use lc_engine::frames::FrameNo;
 use lc_engine::hold::Hold;
+use lc_engine::owners::Of;
 use lc_io::af_packet::{Event, Strain};
 
-use crate::run::{gate, tell, Gate, Records, Worker, PUBLISH};
+use crate::run::{gate, Gate, Records, Worker, PUBLISH};
 use crate::sinks::Sink;
 use crate::wire::{Rings, Wire};
 
@@ -39,7 +40,9 @@ impl Worker {
             let selection = std::mem::take(&mut self.spec.selection);
             let mut follower = self.follower(selection, self.spec.records == Records::Voip, None);
             follower.calls.measures |= self.spec.metrics;
-            Followed { follower, hold: Hold::new(self.spec.hold.0, self.spec.hold.1), n: 0 }
+            let mut hold = Hold::new(self.spec.hold.0, self.spec.hold.1);
+            hold.owned = self.out.asks_owners();
+            Followed { follower, hold, n: 0 }
         });
         let least = self.spec.batch.min(BATCH);
         let (mut batch, mut batches) = (least, (0, 0));
@@ -83,8 +86,9 @@ impl Worker {
         if let Some(f) = followed.as_mut() {
             let out = &mut self.out;
             f.follower.finish(&mut f.hold);
-            f.hold.finish(|p| out.emit(p));
-            tell(&self.shared, &mut f.follower);
+            out.hear(&mut f.follower);
+            f.hold.finish(|p, of| out.emit(p, of));
+            self.out.tell(&mut f.follower);
         }
         live.end();
         self.housekeeping(&mut live, followed.as_mut(), true);
@@ -103,7 +107,7 @@ impl Worker {
                 Gate::Filtered => account.filtered += 1,
                 Gate::Unsupported => self.refuse(p.source, p.link),
                 Gate::Pass => match followed.as_deref_mut() {
-                    None => self.out.emit(&p),
+                    None => self.out.emit(&p, Of::NONE),
                     Some(f) if f.follower.calls.strain >= 3 && is_media(&p) => {
                         account.read -= 1;
                         account.left_out[4] += 1;
@@ -112,8 +116,9 @@ impl Worker {
                         f.hold.begin(f.n);
                         f.follower.frame(&mut f.hold, &p, f.n);
                         let out = &mut self.out;
-                        f.hold.end(&p, |p| out.emit(p));
-                        tell(&self.shared, &mut f.follower);
+                        out.hear(&mut f.follower);
+                        f.hold.end(&p, |p, of| out.emit(p, of));
+                        self.out.tell(&mut f.follower);
                         f.n += 1;
                     }
                 },
@@ -133,8 +138,10 @@ impl Worker {
             f.hold.begin(FrameNo::MAX);
             f.follower.pass(&mut f.hold, ns);
             let out = &mut self.out;
-            f.hold.pass(ns, |p| out.emit(p));
-            tell(&self.shared, &mut f.follower);
+            out.hear(&mut f.follower);
+            out.pass(f.follower.now());
+            f.hold.pass(ns, |p, of| out.emit(p, of));
+            self.out.tell(&mut f.follower);
             self.account(&mut f.hold);
             self.levels(&f.follower, f.hold.missed);
         }

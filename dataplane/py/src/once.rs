@@ -3,7 +3,7 @@
 use lc_engine::frames::FrameNo;
 use lc_engine::verdict::Marks;
 
-use crate::run::{gate, tell, Gate, Records, Worker, BATCH};
+use crate::run::{gate, Gate, Records, Worker, BATCH};
 
 impl Worker {
     /// Whether what a frame's fate is need not be known while it is read.
@@ -30,7 +30,7 @@ impl Worker {
                 Gate::Pass => {
                     account.held += 1;
                     follower.frame(&mut marks, &p, n);
-                    tell(&self.shared, &mut follower);
+                    self.out.tell(&mut follower);
                 }
                 Gate::Filtered => account.filtered += 1,
                 Gate::Unsupported => self.refuse(source, link),
@@ -44,7 +44,7 @@ impl Worker {
             }
         }
         follower.finish(&mut marks);
-        tell(&self.shared, &mut follower);
+        self.out.tell(&mut follower);
         self.levels(&follower, 0);
         if let [account] = &mut self.out.accounts[..] {
             account.selected = marks.0.count();

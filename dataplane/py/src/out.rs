@@ -2,10 +2,17 @@
 
 use std::sync::Arc;
 
+use lc_engine::follow::Follower;
+use lc_engine::owners::{News, Of, OwnerMap};
+#[cfg(target_os = "linux")]
+use lc_engine::record::Record;
+use lc_engine::snap;
 use lc_io::clock;
 use lc_io::pcap_out::SourceDrops;
 use lc_wire::Packet;
 
+#[cfg(target_os = "linux")]
+use crate::call_sink::{named, CallSink};
 use crate::shared::{Account, PacketRecord, Shared, Told};
 use crate::sinks::Sink;
 
@@ -21,6 +28,8 @@ pub struct Out {
     pub left: Option<u64>,
     /// What Python reads.
     pub shared: Arc<Shared>,
+    /// Bytes of speech that files get of an RTP packet.
+    pub snap: Option<usize>,
     /// Monotonic time and the thread's processor time at the last publishing.
     pub clocks: (u64, u64),
 }
@@ -28,7 +37,12 @@ pub struct Out {
 impl Out {
     /// A selected frame.
     #[inline]
-    pub fn emit(&mut self, p: &Packet<'_>) {
+    pub fn emit(&mut self, p: &Packet<'_>, of: Of<'_>) {
+        let kept = self.snap.map_or(p.data.len(), |speech| snap::length(p, &of, speech));
+        if of.again {
+            self.sinks.iter_mut().for_each(|sink| sink.offer(p, kept, of));
+            return;
+        }
         let account = &mut self.accounts[usize::from(p.source)];
         match &mut self.left {
             Some(0) => {
@@ -40,13 +54,98 @@ impl Out {
         }
         account.selected += 1;
         for sink in &mut self.sinks {
-            sink.offer(p);
+            sink.offer(p, kept, of);
         }
         if self.packets {
             let (ts, number, source, link, orig_len) = (p.ts, p.number, p.source, p.link.0, p.orig_len);
             let record = PacketRecord { ts, number, source, link, orig_len, data: p.data.to_vec() };
             self.shared.tell([Told::Packet(record)]);
         }
+    }
+
+    /// Whether it must be known whose a frame is.
+    pub fn asks_owners(&self) -> bool {
+        self.snap.is_some() || self.files_of_calls().is_some()
+    }
+
+    /// The sink that writes a file per call.
+    #[cfg(target_os = "linux")]
+    pub fn files_of_calls(&self) -> Option<&CallSink> {
+        self.sinks.iter().find_map(|s| match s {
+            Sink::Calls(calls) => Some(calls),
+            _ => None,
+        })
+    }
+
+    /// There is none.
+    #[cfg(not(target_os = "linux"))]
+    pub fn files_of_calls(&self) -> Option<&()> {
+        None
+    }
+
+    /// What happened to calls goes to the sink that writes a file for each; before their frames do.
+    #[cfg(target_os = "linux")]
+    pub fn hear(&mut self, follower: &mut Follower) {
+        let Some(news) = follower.calls.news.as_mut().filter(|news| !news.is_empty()) else { return };
+        let news = std::mem::take(news);
+        self.each_calls(|calls| calls.hear(&news, follower.now()));
+    }
+
+    /// There is no such sink.
+    #[cfg(not(target_os = "linux"))]
+    pub fn hear(&mut self, _: &mut Follower) {}
+
+    /// The line's time is `now`.
+    #[cfg(target_os = "linux")]
+    pub fn pass(&mut self, now: u64) {
+        self.each_calls(|calls| calls.files.pass(now));
+    }
+
+    /// There is no sink that cares.
+    #[cfg(not(target_os = "linux"))]
+    pub fn pass(&mut self, _: u64) {}
+
+    /// A first pass found these calls, and whose every frame is.
+    #[cfg(target_os = "linux")]
+    pub fn found(&mut self, news: &[News], owners: &OwnerMap) {
+        self.each_calls(|calls| {
+            for news in news {
+                let News::Began(b) = news else { continue };
+                if let Some(frames) = owners.frames().get(&b.call) {
+                    calls.files.begin(b.call, named(b), Some(*frames));
+                }
+            }
+        });
+    }
+
+    /// There is no sink that cares.
+    #[cfg(not(target_os = "linux"))]
+    pub fn found(&mut self, _: &[News], _: &OwnerMap) {}
+
+    #[cfg(target_os = "linux")]
+    fn each_calls(&mut self, mut work: impl FnMut(&mut CallSink)) {
+        for sink in &mut self.sinks {
+            if let Sink::Calls(calls) = sink {
+                work(calls);
+            }
+        }
+    }
+
+    /// Records go to Python, those of calls with the name of their file.
+    pub fn tell(&self, follower: &mut Follower) {
+        if follower.calls.out.is_empty() {
+            return;
+        }
+        let mut records = follower.take_records();
+        #[cfg(target_os = "linux")]
+        if let Some(calls) = self.files_of_calls() {
+            for record in &mut records {
+                if let Record::Call(call) = record {
+                    call.file = calls.files.file_of(call.call).map(Into::into);
+                }
+            }
+        }
+        self.shared.tell(records.drain(..).map(Told::Record));
     }
 
     /// Whether the end was asked for, or `--count` is reached.

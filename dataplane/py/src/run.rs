@@ -11,12 +11,12 @@ use lc_engine::bpf::Program;
 use lc_engine::follow::Follower;
 use lc_engine::frames::{Bitmap, FrameNo};
 use lc_engine::hold::Hold;
+use lc_engine::owners::Of;
 use lc_engine::pool::{Pool, Strategy};
 use lc_engine::select::Selection;
 use lc_engine::stream::Measure;
 use lc_engine::tcp::Limits;
 use lc_engine::trunks::Trunks;
-use lc_engine::verdict::{Decided, Marks};
 #[cfg(target_os = "linux")]
 use lc_io::af_packet::Ring;
 use lc_io::clock;
@@ -25,7 +25,7 @@ use lc_wire::{LinkType, Packet};
 
 use crate::levels::follow;
 use crate::out::Out;
-use crate::shared::{Account, Shared, Told};
+use crate::shared::{Account, Shared};
 use crate::sinks::Sink;
 #[cfg(target_os = "linux")]
 use crate::wire::Rings;
@@ -88,6 +88,8 @@ pub struct Spec {
     pub loops: u64,
     /// Packets after which to end; 0 none.
     pub count: u64,
+    /// Bytes of speech that files get of an RTP packet; none: all.
+    pub snap: Option<usize>,
     /// Wait before the first frame goes out.
     pub startup_delay: Duration,
 }
@@ -135,7 +137,7 @@ impl Worker {
         let accounts = vec![Account::default(); spec.sources];
         let left = (spec.count > 0).then_some(spec.count);
         let packets = spec.records == Records::Packet;
-        let out = Out { sinks, accounts, packets, left, shared: Arc::clone(&shared), clocks: (0, 0) };
+        let out = Out { sinks, accounts, packets, left, shared: Arc::clone(&shared), snap: spec.snap, clocks: (0, 0) };
         Self {
             trims: Cell::new(0),
             spec,
@@ -192,7 +194,7 @@ impl Worker {
     }
 
     /// Waits for the startup delay; interruptible.
-    fn delay(&self) {
+    pub(crate) fn delay(&self) {
         let until = Instant::now() + self.spec.startup_delay;
         while !self.shared.stop.is_set() {
             self.shared.stop.beat();
@@ -221,8 +223,9 @@ impl Worker {
             if let (Some(selection), Some((follower, hold))) = (change.selection, followed.as_mut()) {
                 follower.reselect(*hold, selection);
                 let out = &mut self.out;
-                hold.pass(0, |p| out.emit(p));
-                tell(&self.shared, follower);
+                out.hear(follower);
+                hold.pass(0, |p, of| out.emit(p, of));
+                self.out.tell(follower);
             }
         }
         self.shared.mailbox.did(n);
@@ -255,17 +258,18 @@ impl Worker {
             if self.shared.mailbox.waits() || self.shared.drains() {
                 return false;
             }
+            self.out.flush();
         }
         true
     }
 
-    fn loops(&self) -> impl Iterator<Item = u64> {
+    pub(crate) fn loops(&self) -> impl Iterator<Item = u64> {
         let loops = self.spec.loops;
         (0..).take_while(move |n| loops == 0 || *n < loops)
     }
 
     /// Goes back to the start for another round; false when that cannot be.
-    fn again(&mut self, round: u64) -> bool {
+    pub(crate) fn again(&mut self, round: u64) -> bool {
         if round > 0 {
             self.out.sinks.iter_mut().for_each(Sink::anchor);
         }
@@ -296,7 +300,7 @@ impl Worker {
                 let (source, link) = (p.source, p.link);
                 self.out.accounts[usize::from(source)].read += 1;
                 match gate {
-                    Gate::Pass => self.out.emit(&p),
+                    Gate::Pass => self.out.emit(&p, Of::NONE),
                     Gate::Filtered => self.out.accounts[usize::from(source)].filtered += 1,
                     Gate::Unsupported => self.refuse(source, link),
                 }
@@ -312,89 +316,6 @@ impl Worker {
         }
     }
 
-    /// Pass 1 decides, pass 2 emits.
-    fn twice(&mut self) {
-        let selection = std::mem::take(&mut self.spec.selection);
-        let mut follower = self.follower(selection, false, None);
-        let mut marks = Marks::default();
-        let mut n: FrameNo = 0;
-        while let Some(p) = self.spec.inputs.next() {
-            if let Gate::Pass = gate(&self.spec.filters, &p) {
-                follower.frame(&mut marks, &p, n);
-            }
-            n += 1;
-            if n % BATCH == 0 {
-                self.batch(1, 2);
-                if self.shared.stop.is_set() {
-                    return;
-                }
-                if n % (BATCH * 256) == 0 {
-                    self.levels(&follower, 0);
-                }
-            }
-        }
-        follower.finish(&mut marks);
-        self.levels(&follower, 0);
-        let (mut selection, chosen) = follower.calls.into_chosen();
-        self.delay();
-        let mut chosen = Some(chosen);
-        for round in self.loops() {
-            if !self.again(round) {
-                return;
-            }
-            let records = self.spec.records == Records::Voip;
-            let tells = round == 0 && (records || self.spec.metrics);
-            let mut teller = tells.then(|| {
-                let mut teller = self.follower(std::mem::take(&mut selection), records, chosen.take());
-                teller.calls.measures = true;
-                teller
-            });
-            self.emit_marked(&marks.0, teller.as_mut());
-            if self.out.ends() {
-                return;
-            }
-        }
-    }
-
-    fn emit_marked(&mut self, marks: &Bitmap, mut teller: Option<&mut Follower>) {
-        let mut n: FrameNo = 0;
-        while !self.out.ends() {
-            let Some(p) = self.spec.inputs.next() else { break };
-            let (source, link) = (p.source, p.link);
-            let gate = gate(&self.spec.filters, &p);
-            let account = &mut self.out.accounts[usize::from(source)];
-            account.read += 1;
-            match gate {
-                Gate::Unsupported => self.refuse(source, link),
-                Gate::Filtered => account.filtered += 1,
-                Gate::Pass => {
-                    if marks.get(n) {
-                        self.out.emit(&p);
-                    } else {
-                        account.filtered += 1;
-                    }
-                    if let Some(t) = teller.as_deref_mut() {
-                        t.frame(&mut Decided, &p, n);
-                        tell(&self.shared, t);
-                    }
-                }
-            }
-            n += 1;
-            if n % BATCH == 0 {
-                self.batch(2, 2);
-                if let Some(t) = teller.as_deref_mut().filter(|_| n % (BATCH * 256) == 0) {
-                    self.media_levels(t);
-                }
-            }
-        }
-        if let Some(t) = teller {
-            t.finish(&mut Decided);
-            tell(&self.shared, t);
-            self.media_levels(t);
-        }
-        self.batch(2, 2);
-    }
-
     /// One pass over a pipe: undecided frames are held.
     fn holding(&mut self) {
         let selection = std::mem::take(&mut self.spec.selection);
@@ -402,6 +323,7 @@ impl Worker {
         let mut follower = self.follower(selection, records, None);
         follower.calls.measures |= self.spec.metrics;
         let mut hold = Hold::new(self.spec.hold.0, self.spec.hold.1);
+        hold.owned = self.out.asks_owners();
         self.delay();
         let mut n: FrameNo = 0;
         while !self.out.ends() {
@@ -424,21 +346,24 @@ impl Worker {
                     hold.begin(n);
                     follower.frame(&mut hold, &p, n);
                     let out = &mut self.out;
-                    hold.end(&p, |p| out.emit(p));
-                    tell(&self.shared, &mut follower);
+                    out.hear(&mut follower);
+                    hold.end(&p, |p, of| out.emit(p, of));
+                    self.out.tell(&mut follower);
                 }
             }
             n += 1;
             if n % BATCH == 0 {
                 self.account(&mut hold);
+                self.out.pass(follower.now());
                 self.batch(1, 1);
                 self.levels(&follower, hold.missed);
             }
         }
         follower.finish(&mut hold);
         let out = &mut self.out;
-        hold.finish(|p| out.emit(p));
-        tell(&self.shared, &mut follower);
+        out.hear(&mut follower);
+        hold.finish(|p, of| out.emit(p, of));
+        self.out.tell(&mut follower);
         self.account(&mut hold);
         self.levels(&follower, hold.missed);
         self.batch(1, 1);
@@ -461,12 +386,13 @@ impl Worker {
         follower.calls.media.guesses = self.spec.guesses;
         follower.connections.limits = self.spec.limits;
         follower.connections.pool = Pool::new(self.spec.pool.0, self.spec.pool.1);
+        follower.calls.news = self.out.files_of_calls().map(|_| Vec::new());
         follower.calls.set_trunks(self.spec.trunks.clone());
         follower
     }
 
     /// What pass 2 counted of streams.
-    fn media_levels(&self, f: &Follower) {
+    pub(crate) fn media_levels(&self, f: &Follower) {
         self.shared.publish(|s| s.follow.kpi.take_media(&f.calls.kpi));
     }
 
@@ -486,11 +412,5 @@ pub(crate) fn gate(filters: &[(LinkType, Program)], p: &Packet<'_>) -> Gate {
     match filters.iter().find(|(link, _)| *link == p.link) {
         Some((_, program)) if !program.matches(p.data, p.orig_len) => Gate::Filtered,
         _ => Gate::Pass,
-    }
-}
-
-pub(crate) fn tell(shared: &Shared, follower: &mut Follower) {
-    if !follower.calls.out.is_empty() {
-        shared.tell(follower.take_records().into_iter().map(Told::Record));
     }
 }

@@ -50,12 +50,13 @@ pub fn drop_privileges(uid: u32, gid: u32, groups: Vec<u32>) -> PyResult<()> {
 /// calls that the role ("capture", "daemon" or "relay") does not need; gives what is in force. Raises ValueError for
 /// another role.
 #[pyfunction]
-#[pyo3(signature = (role, *, read, write, connect=vec![]))]
+#[pyo3(signature = (role, *, read, write, manage=vec![], connect=vec![]))]
 pub fn lock<'py>(
     py: Python<'py>,
     role: &str,
     read: Vec<PathBuf>,
     write: Vec<PathBuf>,
+    manage: Vec<PathBuf>,
     connect: Vec<u16>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let role = match role {
@@ -64,7 +65,7 @@ pub fn lock<'py>(
         "relay" => Role::Relay,
         _ => return Err(PyValueError::new_err(format!("role: {role} is none of capture, daemon, relay"))),
     };
-    dict(py, &sandbox::lock(role, &Rules { read, write, connect }).map_err(fault)?)
+    dict(py, &sandbox::lock(role, &Rules { read, write, manage, connect }).map_err(fault)?)
 }
 
 /// What the kernel says is in force.

@@ -115,6 +115,9 @@ pub enum Told {
     Record(Record),
     /// A packet line.
     Packet(PacketRecord),
+    /// A call's file is complete.
+    #[cfg(target_os = "linux")]
+    File(lc_io::call_files::Finished),
 }
 
 /// The state that worker and Python share.

@@ -5,6 +5,9 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use lc_engine::owners::Of;
+#[cfg(target_os = "linux")]
+use lc_io::call_files::FileStats;
 use lc_io::counters::SinkCounters;
 use lc_io::interrupt::Interrupt;
 use lc_io::pcap_out::{Config as FileConfig, Format, PcapWriter, Rotation, SourceDrops};
@@ -14,6 +17,8 @@ use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+#[cfg(target_os = "linux")]
+use crate::call_sink::{CallSink, CallView};
 use crate::shared::Shared;
 
 fn held<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -43,6 +48,9 @@ pub enum Sink {
     File { name: String, writer: Box<PcapWriter>, counters: Arc<Mutex<SinkCounters>>, shared: Arc<Shared>, life: Life },
     /// A virtual interface.
     Vif { name: String, tap: Option<Box<Tap>>, handle: VifHandle, shared: Arc<Shared>, life: Life },
+    /// A file per call.
+    #[cfg(target_os = "linux")]
+    Calls(CallSink),
 }
 
 /// What ends with a sink: then its figures are the last ones.
@@ -53,6 +61,8 @@ impl Sink {
     pub fn name(&self) -> &str {
         match self {
             Self::File { name, .. } | Self::Vif { name, .. } => name,
+            #[cfg(target_os = "linux")]
+            Self::Calls(calls) => &calls.name,
         }
     }
 
@@ -60,6 +70,8 @@ impl Sink {
     pub fn life(&self) -> Weak<()> {
         match self {
             Self::File { life, .. } | Self::Vif { life, .. } => Arc::downgrade(life),
+            #[cfg(target_os = "linux")]
+            Self::Calls(calls) => Arc::downgrade(&calls.life),
         }
     }
 
@@ -68,15 +80,21 @@ impl Sink {
         match self {
             Self::File { counters, .. } => SinkView::File(Arc::clone(counters)),
             Self::Vif { handle, .. } => SinkView::Vif(handle.clone()),
+            #[cfg(target_os = "linux")]
+            Self::Calls(calls) => SinkView::Calls(Arc::clone(&calls.view)),
         }
     }
 
-    /// Takes a packet.
+    /// Takes a packet, whose first `kept` bytes are what files get of it.
     #[inline]
-    pub fn offer(&mut self, p: &Packet<'_>) {
+    pub fn offer(&mut self, p: &Packet<'_>, kept: usize, of: Of<'_>) {
+        let saved = || Packet { data: &p.data[..kept], ..*p };
         match self {
+            #[cfg(target_os = "linux")]
+            Self::Calls(calls) => of.owners.iter().for_each(|call| calls.files.write(*call, &saved())),
+            _ if of.again => {}
             Self::File { writer, shared, .. } => {
-                if let Err(error) = writer.write(p) {
+                if let Err(error) = writer.write(&saved()) {
                     shared.damage(error.to_string());
                 }
             }
@@ -98,6 +116,8 @@ impl Sink {
     /// Publishes what it counts; hands over what an interface has gathered. A file keeps its block.
     pub fn publish(&mut self) {
         match self {
+            #[cfg(target_os = "linux")]
+            Self::Calls(calls) => calls.publish(),
             Self::File { writer, counters, .. } => *held(counters) = writer.counters(),
             Self::Vif { tap, handle, shared, .. } => {
                 if let Some(tap) = tap {
@@ -133,6 +153,11 @@ impl Sink {
     /// Ends: all that was taken is written (`drain`) or counted.
     pub fn close(&mut self, drain: bool, lost: &[SourceDrops]) {
         match self {
+            #[cfg(target_os = "linux")]
+            Self::Calls(calls) => {
+                calls.files.close(lost);
+                calls.publish();
+            }
             Self::File { writer, counters, shared, .. } => {
                 if let Err(error) = writer.close(lost) {
                     shared.damage(error.to_string());
@@ -155,6 +180,9 @@ pub enum SinkView {
     File(Arc<Mutex<SinkCounters>>),
     /// An interface.
     Vif(VifHandle),
+    /// Files of calls.
+    #[cfg(target_os = "linux")]
+    Calls(CallView),
 }
 
 impl SinkView {
@@ -168,8 +196,8 @@ impl SinkView {
     /// The interface behind it.
     pub fn vif(&self) -> Option<VifHandle> {
         match self {
-            Self::File(_) => None,
             Self::Vif(handle) => Some(handle.clone()),
+            _ => None,
         }
     }
 
@@ -177,6 +205,11 @@ impl SinkView {
     pub fn figures(&self, removed: bool) -> Figures {
         match self {
             Self::File(counters) => Figures::File(*held(counters)),
+            #[cfg(target_os = "linux")]
+            Self::Calls(view) => {
+                let (counters, files) = *held(view);
+                Figures::Calls(counters, files)
+            }
             Self::Vif(handle) => {
                 let stats = handle.stats();
                 Figures::Vif(Box::new(VifStats { up: stats.up && !removed, ..stats }))
@@ -192,6 +225,9 @@ pub enum Figures {
     File(SinkCounters),
     /// An interface.
     Vif(Box<VifStats>),
+    /// Files of calls.
+    #[cfg(target_os = "linux")]
+    Calls(SinkCounters, FileStats),
 }
 
 impl Figures {
@@ -199,6 +235,8 @@ impl Figures {
     pub fn counters(&self) -> &SinkCounters {
         match self {
             Self::File(counters) => counters,
+            #[cfg(target_os = "linux")]
+            Self::Calls(counters, _) => counters,
             Self::Vif(stats) => &stats.counters,
         }
     }
@@ -221,8 +259,20 @@ impl Figures {
     /// For Python, of an interface.
     pub fn vif_dict<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
         match self {
-            Self::File(_) => Ok(None),
             Self::Vif(stats) => vif_dict(py, stats).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// For Python, of files of calls.
+    pub fn files_dict<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::Calls(_, files) => crate::call_sink::stats_dict(py, files).map(Some),
+            _ => {
+                let _ = py;
+                Ok(None)
+            }
         }
     }
 }

@@ -3,9 +3,10 @@
 from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge, Le
-from pydantic import BeforeValidator
+from pydantic import AfterValidator, BeforeValidator
 
-from lippycatd.config.section import Option, RotateSize, Seconds, Section, Text, split
+from lippycatd.config import checks
+from lippycatd.config.section import Duration, Option, RotateSize, Seconds, Section, Size, Text, split
 
 RecordType = Literal["call", "stream", "transaction", "sip"]
 
@@ -56,6 +57,63 @@ class Output(Section):
             needs="output.write_file",
         ),
     ] = 0
+    per_call_dir: Annotated[
+        Text,
+        Option(
+            "write the packets of each call into a file of its own below this directory; sniff voip -w without a value "
+            "is short for the current one",
+            ("--per-call-pcap",),
+            unit="directory",
+        ),
+    ] = ""
+    pcap_pattern: Annotated[
+        str,
+        AfterValidator(checks.name_pattern),
+        Option(
+            "names of these files: {date} and {time} (UTC) of the beginning, {from}, {to}, {callid}, directories "
+            "too; .pcapng gives pcapng, .pcap gives pcap (ns)",
+            ("--pcap-pattern",),
+            unit="pattern",
+            needs="output.per_call_dir",
+        ),
+    ] = "{date}/{from}_{to}_{callid}.pcapng"
+    max_open_files: Annotated[
+        int,
+        Ge(2),
+        Le(100_000),
+        Option("files of calls that are open at once; the others are opened again to go on", unit="files"),
+    ] = 256
+    call_grace: Annotated[
+        Duration,
+        Ge(10**9),
+        Option(
+            "how long a call's file waits for late packets once its call is over (32 s after the end, RFC 3261, 17), "
+            "in capture time; on a pipe or a wire",
+            unit="duration",
+        ),
+    ] = 5 * 10**9
+    retain_size: Annotated[
+        Size,
+        Ge(0),
+        Le(1 << 60),
+        Option("bytes of all files of calls together: the oldest ones are removed beyond; 0 for no limit", unit="size"),
+    ] = 0
+    retain_age: Annotated[
+        Duration,
+        Ge(0),
+        Option("files of calls that were finished so long ago are removed; 0 for no limit", unit="duration"),
+    ] = 0
+    rtp_snap: Annotated[
+        int | None,
+        Ge(0),
+        Le(65535),
+        Option(
+            "write only so many bytes of each RTP packet's payload into files, 0 for headers without speech; "
+            "a virtual interface has the whole packets",
+            ("--rtp-snap",),
+            unit="bytes",
+        ),
+    ] = None
     format: Annotated[
         Literal["text", "json", "csv"], Option("how records are printed on standard output", ("--format",))
     ] = "text"

@@ -5,6 +5,7 @@ use std::hash::BuildHasher;
 
 use super::tell::call_record;
 use super::Calls;
+use crate::owners::News;
 use crate::record::Record;
 use crate::session::{Changed, Overdue};
 use crate::slab::Ref;
@@ -68,9 +69,12 @@ impl Calls {
         self.name_bytes -= c.names();
         self.record_bytes -= c.records_weight();
         self.stats.ended[c.session.state() as usize] += 1;
+        if let Some(news) = self.news.as_mut().filter(|_| c.announced) {
+            news.push(News::Ended(call.serial));
+        }
         if c.selected {
             if self.records && c.session.state() != State::Transaction {
-                self.out.push(Record::Call(Box::new(call_record(&c, self.trunks.name(c.trunk)))));
+                self.out.push(Record::Call(Box::new(call_record(call.serial, &c, self.trunks.name(c.trunk)))));
             }
         } else {
             for frame in c.waiting.take().into_iter().flat_map(|mut w| w.take().collect::<Vec<_>>()) {

@@ -77,7 +77,8 @@ impl Calls {
             false => c.more().transactions.message(&m, seen),
         };
         self.timers.extend(c.sooner().map(|deadline| Reverse((deadline, call.slot, call.serial))));
-        self.decide(v, call, &m);
+        self.decide(v, call, &m, times.sent);
+        self.announce(call, times.sent);
         self.offers(v, call, &m, at, changed.over);
         self.changed(call, was, changed);
         self.moved(call, moved);
@@ -129,20 +130,27 @@ impl Calls {
     }
 
     /// Selects the call when this message names what was asked for.
-    pub(super) fn decide(&mut self, v: &mut impl Verdicts, call: Ref, m: &Message<'_>) {
+    pub(super) fn decide(&mut self, v: &mut impl Verdicts, call: Ref, m: &Message<'_>, ts: u64) {
         let known = self.known.as_ref().map(|k| k.get(u64::from(call.serial)));
         if !self.is_selected(call) && known.unwrap_or_else(|| self.selection.names(m)) {
-            self.choose(v, call);
+            self.choose(v, call, ts);
         }
     }
 
     /// The call is selected from now on, with what waits of it.
-    pub(super) fn choose(&mut self, v: &mut impl Verdicts, call: Ref) {
+    pub(super) fn choose(&mut self, v: &mut impl Verdicts, call: Ref, ts: u64) {
         let Some(c) = self.table.get_mut(call) else { return };
         c.selected = true;
+        self.announce(call, ts);
+        let Some(c) = self.table.get_mut(call) else { return };
         self.chosen.set(u64::from(call.serial));
         if let Some(mut waiting) = c.waiting.take() {
-            waiting.take().for_each(|frame| v.select(frame));
+            for frame in waiting.take() {
+                v.select(frame);
+                if c.announced {
+                    v.own(frame, call.serial);
+                }
+            }
             v.missed(u64::from(waiting.forgotten));
         }
         self.record_bytes -= c.records_weight();

@@ -19,6 +19,7 @@ use crate::defrag::FrameId;
 use crate::frames::{Bitmap, FrameNo};
 use crate::kpi::Kpi;
 use crate::media::Media;
+use crate::owners::{Began, News};
 use crate::record::{Ends, Record, Transport};
 use crate::select::{Class, Selection};
 use crate::slab::{Ref, Slab};
@@ -109,6 +110,8 @@ pub struct Calls {
     pub out: Vec<Record>,
     /// Calls selected since they were last taken.
     pub fresh: Vec<Ref>,
+    /// What became of selected calls since it was last taken; none: nobody wants to know.
+    pub news: Option<Vec<News>>,
     /// Whether streams are measured: for records, or for the counters alone.
     pub measures: bool,
     /// How streams are measured.
@@ -144,6 +147,7 @@ impl Calls {
             tells_rtcp: false,
             out: Vec::new(),
             fresh: Vec::new(),
+            news: None,
             measures: records,
             measure: Measure::default(),
             strain: 0,
@@ -203,6 +207,30 @@ impl Calls {
         self.table.get(call).is_some_and(|c| c.selected)
     }
 
+    /// Whether a call is in the table.
+    #[must_use]
+    pub fn is_known(&self, call: Ref) -> bool {
+        self.table.get(call).is_some()
+    }
+
+    /// Whether it was told that frames belong to it.
+    #[must_use]
+    pub fn is_announced(&self, call: Ref) -> bool {
+        self.table.get(call).is_some_and(|c| c.announced)
+    }
+
+    /// Tells of a selected call, once, when it is one: a REGISTER or an OPTIONS is none.
+    fn announce(&mut self, call: Ref, ts: u64) {
+        let (Some(news), Some(c)) = (self.news.as_mut(), self.table.get_mut(call)) else { return };
+        if c.announced || !c.selected || c.session.state() == State::Transaction {
+            return;
+        }
+        c.announced = true;
+        let ts = c.session.start.get().unwrap_or(ts);
+        let users = c.users().map(Into::into);
+        news.push(News::Began(Box::new(Began { call: call.serial, id: c.id().into(), users, ts })));
+    }
+
     /// Notes that a connection carried a call; true the first time.
     pub fn joins(&mut self, call: Ref, connection: Ref) -> bool {
         let Some(c) = self.table.get_mut(call) else { return false };
@@ -234,6 +262,9 @@ impl Calls {
         }
         if c.selected {
             v.select(frame);
+            if c.announced {
+                v.own(frame, call.serial);
+            }
         } else if V::WAITS {
             c.waiting.get_or_insert_default().push(frame, now, v.horizon());
             v.hold(frame);

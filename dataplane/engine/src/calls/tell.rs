@@ -134,7 +134,7 @@ pub(super) fn ends(key: FlowKey) -> Ends {
     Ends { src: key.src, sport: key.sport, dst: key.dst, dport: key.dport }
 }
 
-pub(super) fn call_record(c: &Call, trunk: &str) -> CallRecord {
+pub(super) fn call_record(call: u32, c: &Call, trunk: &str) -> CallRecord {
     let s = &c.session;
     CallRecord {
         source: c.first().0,
@@ -164,5 +164,7 @@ pub(super) fn call_record(c: &Call, trunk: &str) -> CallRecord {
         one_way: (talks(s.state()) && c.reached[0] != 0).then_some(c.reached[1] == 0),
         streams: c.rest().map(|r| r.ssrcs.clone()).unwrap_or_default(),
         packets: c.packets,
+        call,
+        file: None,
     }
 }

@@ -12,6 +12,13 @@ use crate::select::Class;
 use crate::slab::Ref;
 use crate::verdict::Verdicts;
 
+/// Frames of the handshake and the close that are remembered.
+const MAX_EDGES: usize = 16;
+/// Calls of a connection that get its handshake when it is forgotten first.
+const MAX_CALLS: usize = 64;
+/// The same where files per call are written.
+const MAX_OWNERS: usize = 4096;
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Mode {
     Unknown,
@@ -41,6 +48,8 @@ pub(super) struct Connection {
     pub(super) upgraded: [bool; 2],
     pub(super) edges: Waiting,
     pub(super) bare: Waiting,
+    /// Its handshake and close, where files per call ask for them.
+    pub(super) known: Vec<FrameNo>,
     pub(super) calls: Vec<Ref>,
     pub(super) members: u32,
     pub(super) selected: u32,
@@ -64,6 +73,7 @@ impl Connection {
             upgraded: [false; 2],
             edges: Waiting::default(),
             bare: Waiting::default(),
+            known: Vec::new(),
             calls: Vec::new(),
             members: 0,
             selected: 0,
@@ -108,12 +118,16 @@ impl Connection {
         edge: bool,
         now: u64,
     ) {
+        if edge && calls.news.is_some() {
+            self.edge(frame);
+        }
         if !calls.selection().admits(Class::Sip) {
             return;
         }
         let shared = self.members > self.selected;
         if self.selected > 0 && (edge || !shared) {
             v.select(frame);
+            self.own(v, calls, frame, edge);
         } else if edge || self.selected == 0 {
             (if edge { &mut self.edges } else { &mut self.bare }).push(frame, now, v.horizon());
             v.hold(frame);
@@ -130,9 +144,43 @@ impl Connection {
         for frame in self.bare.take() {
             if exclusive {
                 v.select(frame);
+                self.own(v, calls, frame, false);
             } else {
                 v.release(frame);
             }
+        }
+    }
+
+    /// Remembers a frame of the handshake, or of the close.
+    fn edge(&mut self, frame: FrameNo) {
+        if self.known.len() < MAX_EDGES {
+            self.known.push(frame);
+        }
+    }
+
+    /// A call that it carries was selected: the handshake is its own too.
+    pub(super) fn own_edges(&self, v: &mut impl Verdicts, calls: &Calls, call: Ref) {
+        if calls.is_announced(call) && calls.selection().admits(Class::Sip) {
+            self.known.iter().for_each(|frame| v.own(*frame, call.serial));
+        }
+    }
+
+    /// Notes a call that it carries. At the limit those that are over make room; the first ones stay.
+    pub(super) fn carries(&mut self, calls: &Calls, call: Ref) {
+        let limit = if calls.news.is_some() { MAX_OWNERS } else { MAX_CALLS };
+        if self.calls.len() >= limit {
+            self.calls.retain(|c| calls.is_known(*c));
+        }
+        if self.calls.len() < limit {
+            self.calls.push(call);
+        }
+    }
+
+    /// Whose a frame of the connection itself is: the handshake and the close all its calls', what lies between that
+    /// of its only call.
+    fn own(&self, v: &mut impl Verdicts, calls: &Calls, frame: FrameNo, edge: bool) {
+        if edge || self.members == 1 {
+            self.calls.iter().filter(|c| calls.is_announced(**c)).for_each(|c| v.own(frame, c.serial));
         }
     }
 

@@ -239,6 +239,7 @@ impl Connections {
                 if let Some(c) = self.table.get_mut(conn) {
                     c.selected += 1;
                     c.flush(v, calls);
+                    c.own_edges(v, calls, call);
                 }
             }
         }

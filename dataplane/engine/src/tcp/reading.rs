@@ -15,8 +15,6 @@ use crate::verdict::Verdicts;
 
 /// Bytes without SIP after which a connection seen from its middle is given up.
 const MAX_SKIPPED: usize = 16 << 10;
-/// Calls of a connection that get its handshake when it is forgotten first.
-const MAX_CALLS: usize = 64;
 
 /// One turn of reading a connection's streams.
 pub(super) struct Work<'a, V: Verdicts> {
@@ -154,11 +152,10 @@ impl<V: Verdicts> Work<'_, V> {
         if let Owner::Call(call) = owner {
             if self.calls.joins(call, self.conn) {
                 c.members += 1;
-                if c.calls.len() < MAX_CALLS {
-                    c.calls.push(call);
-                }
+                c.carries(self.calls, call);
                 if self.calls.is_selected(call) && !self.calls.fresh.contains(&call) {
                     c.selected += 1;
+                    c.own_edges(self.v, self.calls, call);
                 }
             }
             c.flush(self.v, self.calls);

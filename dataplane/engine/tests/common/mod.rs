@@ -118,13 +118,13 @@ pub fn pipe(f: &mut Follower, hold: &mut Hold, frames: &[(u64, Vec<u8>)]) -> Vec
         let p = packet(n, *ts, data);
         hold.begin(n as u64);
         f.frame(hold, &p, n as u64);
-        hold.end(&p, |p| out.push(p.number as usize - 1));
+        hold.end(&p, |p, _| out.push(p.number as usize - 1));
         filtered += hold.take_filtered().count();
         assert_eq!(n + 1, out.len() + filtered + hold.len(), "after frame {n}");
         assert_eq!(hold.len() as u64, hold.held_of(0));
     }
     f.finish(hold);
-    hold.finish(|p| out.push(p.number as usize - 1));
+    hold.finish(|p, _| out.push(p.number as usize - 1));
     filtered += hold.take_filtered().count();
     assert_eq!((frames.len(), hold.len()), (out.len() + filtered, 0));
     out

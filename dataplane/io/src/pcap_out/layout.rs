@@ -1,13 +1,15 @@
 //! What a file begins with, what each packet becomes, and what the file ends with, in either format.
 
+use std::sync::Arc;
+
 use lc_wire::{LinkType, Packet};
 
 use super::{encode, Config, Format, SourceDrops};
 use crate::counters::DropReason;
 
 /// The state of one file's contents.
-pub(super) struct Layout {
-    config: Config,
+pub(crate) struct Layout {
+    config: Arc<Config>,
     /// pcap: the file's link type, once its header is there.
     link: Option<LinkType>,
     /// pcapng: source and link type of the interfaces described so far.
@@ -17,8 +19,8 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    pub fn new(config: Config) -> Self {
-        Self { config, link: None, interfaces: Vec::new(), last: 0 }
+    pub fn new(config: impl Into<Arc<Config>>) -> Self {
+        Self { config: config.into(), link: None, interfaces: Vec::new(), last: 0 }
     }
 
     pub fn name(&self) -> &str {

@@ -3,9 +3,9 @@
 //! Records are gathered in a buffer of 256 KiB and written with write(2). A full disk stops the sink at a whole
 //! record: what was written stays readable, and what comes later is counted.
 
-mod encode;
-mod layout;
-mod output;
+pub(crate) mod encode;
+pub(crate) mod layout;
+pub(crate) mod output;
 mod rotation;
 mod time;
 

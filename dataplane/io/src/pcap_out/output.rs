@@ -25,7 +25,7 @@ pub(super) struct Output {
 }
 
 /// What ended the writing: bytes that were still written, and why no more.
-pub(super) struct Failure {
+pub(crate) struct Failure {
     pub written: usize,
     pub error: io::Error,
 }

@@ -54,13 +54,14 @@ fn version() -> u32 {
 fn restrict(rules: &Rules, missing: &mut Vec<PathBuf>) -> Result<Enforcement, RulesetError> {
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     let write = read | AccessFs::WriteFile | AccessFs::Truncate | AccessFs::MakeReg;
+    let manage = write | AccessFs::MakeDir | AccessFs::RemoveFile | AccessFs::RemoveDir;
     let mut ruleset = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(TARGET))?
         .handle_access(AccessNet::from_all(TARGET))?
         .scope(Scope::from_all(TARGET))?
         .create()?;
-    for (paths, access) in [(&rules.read, read), (&rules.write, write)] {
+    for (paths, access) in [(&rules.read, read), (&rules.write, write), (&rules.manage, manage)] {
         for path in paths {
             ruleset = allow(ruleset, path, access, missing)?;
         }

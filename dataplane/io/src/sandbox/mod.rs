@@ -47,6 +47,8 @@ pub struct Rules {
     pub read: Vec<PathBuf>,
     /// Files to read and write, and directories to create, read and write files in.
     pub write: Vec<PathBuf>,
+    /// Directories in which files and directories are also renamed and removed.
+    pub manage: Vec<PathBuf>,
     /// TCP ports that may be connected to.
     pub connect: Vec<u16>,
 }
