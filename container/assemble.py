@@ -160,6 +160,8 @@ def clean(out: Path) -> None:
     """Remove what an installation leaves, and symbols."""
     site = out / HOME / "lib" / PYTHON / "site-packages"
     shutil.rmtree(site / "bin", ignore_errors=True)
+    for path in site.glob("*.dist-info/sboms"):  # maturin's, with the time of the build; bill.py writes the image's
+        shutil.rmtree(path)
     for name in TRACES:
         for path in site.rglob(name):
             path.unlink()
