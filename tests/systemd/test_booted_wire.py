@@ -1,12 +1,48 @@
-"""What a daemon that was taken over can send on the wires of the booted Debian, and get from its helpers."""
+"""The service of the booted Debian beside traffic between two namespaces that are not its own: what a reader sees, what
+a real Prometheus reads, and what a daemon that was taken over can send there."""
 
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
+import urllib.parse
+from collections import Counter
+from pathlib import Path
 
 import pytest
-from systemd_kit import CAPTURE, settle
+from systemd_kit import CAPTURE, CONFIGURATION, SCRAPE, SERVICE, alice, dropped, injected, same, settle, value
 
+from captures import files
+
+ROOT = Path(__file__).resolve().parents[2]
+# Run inside: send the frames of a pcap file from the two namespaces at the ends of the switch, each from its own side.
+TALK = """
+import ctypes, os, socket, struct, sys, time
+ends = []
+for name, device in (("phones", "w1"), ("pbx", "w2")):
+    assert ctypes.CDLL(None).setns(os.open("/run/netns/" + name, os.O_RDONLY), 0x40000000) == 0
+    ends.append(socket.socket(socket.AF_PACKET, socket.SOCK_RAW))
+    ends[-1].bind((device, 0))
+data, at, sent, side = open(sys.argv[1], "rb").read(), 24, 0, {}
+while at < len(data):
+    length = struct.unpack_from("<I", data, at + 8)[0]
+    frame = data[at + 16:at + 16 + length]
+    to, who = frame[:6], frame[6:12]
+    ends[side.setdefault(who, 1 - side.get(to, 1))].send(frame)
+    at, sent = at + 16 + length, sent + 1
+    if sent % 15 == 0:
+        time.sleep(0.01)
+print(sent)
+"""
+SCRAPES = """
+global: {scrape_interval: 500ms, scrape_timeout: 500ms}
+scrape_configs:
+  - job_name: lippycat
+    static_configs: [{targets: ["127.0.0.1:10469"]}]
+"""
+ASK = SCRAPE.replace("10469", "19090")
 # Run inside as the daemon's user: get a capture socket of the interface and send on it as a taken-over daemon may.
 INJECT = """
 import os, socket, sys
@@ -57,15 +93,118 @@ def switched(installed):
     for port in ("wire", "wire2"):
         run("ip", "link", "set", port, "master", "switch", "up")
     run("ip", "link", "set", "switch", "up")
+    for netns, device in (("phones", "w1"), ("pbx", "w2")):
+        run("ip", "netns", "exec", netns, "sysctl", "-qw", f"net.ipv6.conf.{device}.disable_ipv6=1")
     run("ip", "-n", "pbx", "link", "set", "w2", "mtu", "9000", "up")
     yield installed
     run("ip", "link", "delete", "switch")
     run("ip", "netns", "delete", "pbx")
 
 
+@pytest.fixture
+def configured(switched):
+    """Start the service anew with what is added to the shipped configuration."""
+    file = switched.root / CONFIGURATION
+    shipped = file.read_text()
+
+    def start(capture="", more=""):
+        file.write_text(shipped.replace("  default_interface: any", capture or "  default_interface: any") + more)
+        switched.run("systemctl", "restart", SERVICE)
+        return switched
+
+    yield start
+    file.write_text(shipped)
+    switched.run("systemctl", "restart", SERVICE)
+
+
+def talk(machine, packets):
+    (machine.root / "root/talk.pcap").write_bytes(files.pcap(packets))
+    return int(machine.run("python3", "-c", TALK, "/root/talk.pcap").stdout)
+
+
 def as_daemon(machine, program, *arguments):
     user = ["setpriv", "--reuid=lippycat", "--regid=lippycat", "--clear-groups"]
     return machine.run(*user, "/usr/lib/lippycat/bin/python", "-I", "-c", program, *arguments).stdout.split("\n")[:-1]
+
+
+def test_a_call_between_two_namespaces(configured, capture, tcpdump):
+    """Each frame comes twice, on both ports of the switch; who asks for it sees it once, and nothing else."""
+    machine = configured("  default_interface: any\n  deduplicate: true", "\nvoip: {sip_users: [alice]}\n")
+    dump, wanted = tcpdump("between"), alice(capture)
+    packets = files.read_pcap(capture.read_bytes())
+    sent = talk(machine, packets)
+    assert settle(lambda: injected(machine) >= len(wanted), 30), machine.journal()
+    same(dump.stop(), wanted)
+    reasons = dropped(machine)
+    policy = "ip or ip6 or ether proto 0x8100 or ether proto 0x88a8"  # the shipped one, as far as the capture goes
+    command = ["tcpdump", "-nr", str(capture), policy]
+    admitted = len(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines())
+    assert [float(count) for labels, count in reasons.items() if "duplicate" in labels] == [admitted], (reasons, sent)
+    assert len(reasons) == 1
+
+
+def counted(capture, field):
+    """How often tshark reads each value of a field."""
+    command = ["tshark", "-n", "-r", capture, "-Y", "sip", "-T", "fields", "-E", "aggregator=;", "-e", field]
+    told = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True).stdout
+    return Counter(word for line in told.splitlines() for word in line.split(";") if word)
+
+
+@pytest.fixture
+def prometheus(configured):
+    """A Prometheus inside that scrapes the service; ask it."""
+    program = shutil.which("prometheus") or shutil.which("prometheus", path=ROOT / ".setup/bin")
+    assert program, "prometheus is missing: make setup unpacks it"
+    machine = configured("  default_interface: wire")
+    shutil.copy(program, machine.root / "usr/local/bin/prometheus")
+    (machine.root / "root/prometheus.yml").write_text(SCRAPES)
+    command = ["prometheus", "--config.file=/root/prometheus.yml", "--storage.tsdb.path=/root/tsdb"]
+    command += ["--web.listen-address=127.0.0.1:19090", "--log.level=error"]
+    server = machine.start(*command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def ask(query, label=""):
+        """Samples by a label, or the only sample."""
+        page = "/api/v1/query?" + urllib.parse.urlencode({"query": query})
+        done = machine.run("python3", "-c", ASK, page, check=False)
+        found = json.loads(done.stdout)["data"]["result"] if done.returncode == 0 else []
+        values = {item["metric"].get(label, ""): float(item["value"][1]) for item in found}
+        return values if label else values.get("")
+
+    assert settle(lambda: ask("up{job='lippycat'}", "job") == {"lippycat": 1}, 20), machine.journal()
+    yield machine, ask
+    machine.run("pkill", "-x", "prometheus")
+    server.wait(20)
+
+
+def test_a_prometheus_reads_the_generators_numbers(prometheus, shared, tmp_path):
+    machine, ask = prometheus
+    calls = tmp_path / "calls.pcap"
+    size = ["--calls", "40", "--rtp-packets", "40", "--start-window", "2", "--register", "30", "--options", "10"]
+    command = [sys.executable, shared / "tools" / "gen_calls.py", "-o", calls, *size, "--seed", "5", "--quiet"]
+    subprocess.run(list(map(str, command)), check=True)
+    truth = json.loads((tmp_path / "calls.pcap.truth.json").read_text())
+    totals = truth["totals"]
+    assert talk(machine, files.read_pcap(calls.read_bytes())) == totals["packets"]
+    assert settle(lambda: ask("sum(lippycat_packets_in_total)") == totals["packets"], 20), value(
+        machine, "lippycat_packets_in_total"
+    )
+    assert ask("lippycat_packets_in_total", "source") == {"wire": totals["packets"]}
+    assert settle(lambda: ask("sum(lippycat_call_attempts_total)") == totals["calls"])
+    assert ask("sum(lippycat_call_results_total{code='200'})") == totals["by_final"]["200"]
+    assert ask("sum(lippycat_registrations_total{result='registered'})") == len(truth["registrations"])
+    streams = "sum(lippycat_streams_total or vector(0)) + sum(lippycat_streams_active)"
+    assert settle(lambda: ask(streams) == totals["streams"]), ask(streams)
+    methods = ask("sum by (code) (lippycat_sip_messages_total{kind='request'})", "code")
+    assert {name: count for name, count in methods.items() if count} == counted(calls, "sip.Method")
+    statuses = ask("sum by (code) (lippycat_sip_messages_total{kind='response'})", "code")
+    assert {name: count for name, count in statuses.items() if count} == counted(calls, "sip.Status-Code")
+    assert ask("sum(lippycat_packets_dropped_total)") in {0, None}
+    written = ask("sum(lippycat_sink_written_packets_total)")
+    assert (
+        written
+        == ask("sum(lippycat_packets_selected_total)")
+        == ask("lippycat_vif_injected_packets_total", "vif")["lc0"]
+    )
 
 
 @pytest.fixture(scope="module")
