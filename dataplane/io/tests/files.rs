@@ -221,12 +221,41 @@ fn pcapng_damage() {
     }
 }
 
+/// A snoop record: header with the record's length, frame, padding (RFC 1761).
+fn snoop_record(orig_len: u32, frame: &[u8], padding: usize) -> Vec<u8> {
+    let words = [orig_len, frame.len() as u32, (24 + frame.len() + padding) as u32, 0, 7, 9];
+    let mut record: Vec<u8> = words.iter().flat_map(|w| w.to_be_bytes()).collect();
+    record.extend(frame);
+    record.extend(vec![0; padding]);
+    record
+}
+
+#[test]
+fn snoop() {
+    let start = |version: u32, link: u32| [&b"snoop\0\0\0"[..], &version.to_be_bytes(), &link.to_be_bytes()].concat();
+    let whole = [start(2, 4), snoop_record(60, b"abc", 1), snoop_record(4, b"defg", 0)].concat();
+    let (seen, damage) = read(&whole).unwrap();
+    let ts = 7_000_009_000;
+    assert_eq!(seen, [(1, ts, 1, 60, b"abc".to_vec()), (2, ts, 1, 4, b"defg".to_vec())]);
+    assert_eq!(damage, None);
+    assert_eq!(read(&[start(2, 8), snoop_record(4, b"x", 3)].concat()).unwrap().0[0].2, 10); // FDDI
+    assert!(read(&start(2, 99)).err().unwrap().to_string().contains("data link 99"));
+    assert!(read(&start(3, 4)).err().unwrap().to_string().contains("version 3.0"));
+    let kind = |bytes: &[u8]| read(bytes).unwrap().1.unwrap().kind;
+    assert_eq!(kind(&whole[..whole.len() - 1]), DamageKind::Truncated(28, 27));
+    let mut lied = whole.clone();
+    lied[16 + 11] = 26;
+    assert_eq!(kind(&lied), DamageKind::RecordLength(26, 24 + 3 + 4096));
+    lied[16 + 4] = 9;
+    assert_eq!(kind(&lied), DamageKind::RecordLength(0x0900_0003, 262_144));
+}
+
 #[test]
 fn what_is_no_capture_is_refused_by_name() {
     let refused = |bytes: &[u8]| read(bytes).err().unwrap().to_string();
     assert_eq!(
-        refused(b"snoop\0\0\0\0\0\0\x02"),
-        "t.pcap: not a pcap or pcapng file: snoop format; convert it with editcap"
+        refused(b"btsnoop\0\0\0\0\x01"),
+        "t.pcap: not a pcap or pcapng file: btsnoop format; convert it with editcap"
     );
     assert!(refused(b"").contains("the file is empty"));
     assert!(refused(b"\xd4\xc3\xb2\xa1\x02\0").contains("ends within its header, after 6 bytes"));

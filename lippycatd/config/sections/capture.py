@@ -20,7 +20,7 @@ class Capture(Section):
     read_file: Annotated[
         Items,
         Option(
-            "capture file to read; repeatable, merged by time; - is standard input (pcap or pcapng, gzip and zstd too)",
+            "capture file to read; repeatable, merged by time; - is standard input (pcap, pcapng, snoop; gzip, zstd too)",
             ("--read-file", "-r"),
             unit="file",
         ),

@@ -31,6 +31,8 @@ pub enum OpenProblem {
     Version(u16, u16),
     /// A link type beyond 65,535.
     Link(u32),
+    /// A data link of a snoop file that has no link type.
+    DataLink(u32),
     /// The first block is damaged.
     Damaged(DamageKind),
 }
@@ -60,6 +62,7 @@ impl fmt::Display for OpenProblem {
             Self::Version(major, minor) => {
                 write!(f, "version {major}.{minor} of the file format is not known; convert it with editcap")
             }
+            Self::DataLink(link) => write!(f, "a snoop file of data link {link}, which is not known"),
             Self::Link(link) => write!(f, "link type {link} does not exist"),
             Self::Damaged(kind) => write!(f, "the file is damaged in its first block: {kind}"),
         }

@@ -1,6 +1,7 @@
 //! What a file is, by its first bytes.
 
 use super::error::OpenProblem;
+use super::snoop;
 use super::stored::Compression;
 
 /// Bytes looked at.
@@ -11,12 +12,12 @@ pub(super) const LENGTH: usize = 16;
 pub(super) enum Kind {
     Pcap,
     Pcapng,
+    Snoop,
     Compressed(Compression),
 }
 
 /// Beginnings of formats that are refused by name.
-const FORMATS: [(&[u8], &str); 14] = [
-    (b"snoop\0\0\0", "snoop"),
+const FORMATS: [(&[u8], &str); 13] = [
     (b"btsnoop\0", "btsnoop"),
     (b"RTSS", "Microsoft Network Monitor 1"),
     (b"GMBU", "Microsoft Network Monitor 2"),
@@ -64,6 +65,9 @@ pub(super) fn identify(head: &[u8]) -> Result<Kind, OpenProblem> {
         [0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18] => return Ok(Kind::Compressed(Compression::Zstd)),
         _ => {}
     }
+    if head.starts_with(snoop::MAGIC) {
+        return Ok(Kind::Snoop);
+    }
     if let Some((_, name)) = FORMATS.iter().find(|(magic, _)| head.starts_with(magic)) {
         return Err(OpenProblem::Format(name));
     }
@@ -79,7 +83,8 @@ mod tests {
 
     #[test]
     fn other_formats_have_a_name() {
-        assert!(matches!(identify(b"snoop\0\0\0\0\0\0\x02"), Err(OpenProblem::Format("snoop"))));
+        assert!(matches!(identify(b"snoop\0\0\0\0\0\0\x02"), Ok(Kind::Snoop)));
+        assert!(matches!(identify(b"btsnoop\0\0\0\0\x01"), Err(OpenProblem::Format("btsnoop"))));
         assert!(matches!(identify(b"\xfd7zXZ\0\0\x04"), Err(OpenProblem::Compression("xz", _))));
         assert!(matches!(identify(b"<?xml version"), Err(OpenProblem::Unknown(_))));
         assert!(matches!(identify(b""), Err(OpenProblem::Empty)));

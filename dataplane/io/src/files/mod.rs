@@ -1,4 +1,4 @@
-//! Capture files: pcap and pcapng, as they are or compressed with gzip or zstd, from a file or a pipe.
+//! Capture files: pcap, pcapng and snoop, as they are or compressed with gzip or zstd, from a file or a pipe.
 //!
 //! A file is read with read(2) in blocks of 256 KiB; packets are slices of that block, and nothing is allocated for
 //! a packet. What a damaged file still holds is read; [`Input::damage`] then says where it ended and why.
@@ -10,6 +10,7 @@ mod options;
 mod pcap;
 mod pcapng;
 mod resolution;
+mod snoop;
 mod stored;
 
 use std::fs::File;
@@ -24,6 +25,7 @@ use buffer::Buffer;
 use magic::Kind;
 use pcap::Pcap;
 use pcapng::Pcapng;
+use snoop::Snoop;
 use stored::{Raw, Stored};
 
 pub use error::{Damage, DamageKind, OpenError, OpenProblem};
@@ -61,6 +63,7 @@ enum Format {
     Awaited,
     Pcap(Pcap),
     Pcapng(Pcapng),
+    Snoop(Snoop),
 }
 
 /// One open capture.
@@ -86,7 +89,7 @@ impl Input {
     /// and [`Input::damage`] tells when it is no capture.
     ///
     /// # Errors
-    /// The file cannot be read, or is no pcap or pcapng file.
+    /// The file cannot be read, or is no pcap, pcapng or snoop file.
     #[cfg(unix)]
     pub fn open(fd: std::os::fd::OwnedFd, name: &str, source: u16) -> Result<Self, OpenError> {
         Self::open_file(File::from(fd), name, source, &Interrupt::new())
@@ -136,6 +139,7 @@ impl Input {
         self.format = match kind {
             Kind::Pcap => Format::Pcap(Pcap::open(&mut self.buffer)?),
             Kind::Pcapng => Format::Pcapng(Pcapng::open(&mut self.buffer)?),
+            Kind::Snoop => Format::Snoop(Snoop::open(&mut self.buffer)?),
             Kind::Compressed(_) => return Err(OpenProblem::Compression("twofold", "zcat or zstdcat")),
         };
         Ok(())
@@ -171,6 +175,7 @@ impl Input {
         let next = match &mut self.format {
             Format::Pcap(pcap) => pcap.advance(&mut self.buffer, &mut self.head),
             Format::Pcapng(pcapng) => pcapng.advance(&mut self.buffer, &mut self.head),
+            Format::Snoop(snoop) => snoop.advance(&mut self.buffer, &mut self.head),
             Format::Awaited => return self.first(),
         };
         match next {
@@ -243,6 +248,7 @@ impl Input {
             Format::Awaited => false,
             Format::Pcap(pcap) => pcap.has_record(self.buffer.bytes()),
             Format::Pcapng(pcapng) => pcapng.has_record(self.buffer.bytes()),
+            Format::Snoop(_) => Snoop::has_record(self.buffer.bytes()),
         };
         self.size.is_some()
             || self.ended
@@ -282,11 +288,12 @@ impl Input {
         self.source
     }
 
-    /// The link type of all its packets, where the header says it (pcap).
+    /// The link type of all its packets, where the header says it (pcap, snoop).
     #[must_use]
     pub fn link(&self) -> Option<LinkType> {
         match &self.format {
             Format::Pcap(pcap) => Some(pcap.link()),
+            Format::Snoop(snoop) => Some(snoop.link()),
             Format::Pcapng(_) | Format::Awaited => None,
         }
     }
