@@ -140,6 +140,7 @@ class Line:
         rtp_heuristic: bool = False,
         metrics: bool = False,
         trunks: list[tuple[str, list[str]]] = ...,
+        keylog: bytes | None = None,
         sip_bytes: bool = False,
         rtcp: bool = False,
         call_files: CallFilesSink | None = None,

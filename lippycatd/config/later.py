@@ -15,7 +15,6 @@ class Later:
 
 
 SETTINGS: tuple[Later, ...] = (
-    Later("decryption", ("--keylog",), ("voip.keylog",)),
     Later("linked calls", ("--linked",), ("voip.linked",)),
     Later("batches of a graphics processor", ("--gpu-batch-size",), ("voip.gpu_batch_size",)),
     Later("memory of a graphics processor", ("--gpu-max-memory",), ("voip.gpu_max_memory",)),

@@ -102,7 +102,7 @@ MEANING: Final[dict[str, str]] = {
     "protocol": "the innermost protocol that was recognised",
     "length": "length of the frame on the wire, in bytes",
     "info": "the packet in tcpdump's words",
-    "transport": "`udp`, `tcp` or `ws`",
+    "transport": "`udp`, `tcp`, `ws` or `tls`",
     "method": "method of a request",
     "request_uri": "Request-URI of a request",
     "status": "status code of a response",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lippycatd.config import Config
     from lippycatd.model.records import Record
 
-_TRANSPORTS = {"udp": 17, "tcp": 6, "ws": 6}
+_TRANSPORTS = {"udp": 17, "tcp": 6, "ws": 6, "tls": 6}
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 

@@ -15,7 +15,7 @@ from lippycatd import _dataplane, sandbox
 from lippycatd.config import checks
 from lippycatd.errors import ConfigError, Damaged, NotPossible, PrivilegeError
 from lippycatd.sinks import call_pcap, hep, pcap, pods, pseudonyms, record_files, vif
-from lippycatd.sources import af_packet, bpf, libpcap, pcap_file, pod_routes
+from lippycatd.sources import af_packet, bpf, keylog, libpcap, pcap_file, pod_routes
 from lippycatd.sources import hep as hep_source
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class Opened:
     pods: pods.Pods | None = None
     pseudonyms: pseudonyms.Pseudonyms | None = None
     pages: Pages | None = None
+    keylog: bytes = b""
     report: sandbox.Report | None = None
 
 
@@ -64,6 +65,8 @@ def open_all(plan: Plan, runs_as: Identity, sockets: Sequence[socket.socket] = (
         addresses = pods.look_up(config.relay.socket, config.capture.pods)
         capture, pod_filter = pod_routes.narrowed(config.capture, addresses)
     opened = Opened(plan, inputs, compile_filter(config, pod_filter), pod_filter)
+    if config.voip.keylog:
+        opened.keylog = keylog.read(config.voip.keylog, runs_as)
     if config.hep.listen:
         opened.collector = hep_source.open_collector(config, runs_as, sockets)
         opened.inputs.append(opened.collector.input)
@@ -200,6 +203,7 @@ def line(opened: Opened, *, sip_bytes: bool = False, metrics: bool = False) -> _
             trunks=[checks.split_trunk(trunk) for trunk in config.voip.trunks],
             sip_bytes=sip_bytes or plan.hep is not None,
             rtcp=plan.hep is not None,
+            keylog=opened.keylog,
         )
         if opened.collector is not None:
             opened.collector.start()

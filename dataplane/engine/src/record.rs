@@ -18,6 +18,8 @@ pub enum Transport {
     Tcp,
     /// A WebSocket, RFC 7118.
     Ws,
+    /// A TLS connection, RFC 3261 §26.2.1.
+    Tls,
 }
 
 impl Transport {
@@ -28,6 +30,7 @@ impl Transport {
             Self::Udp => "udp",
             Self::Tcp => "tcp",
             Self::Ws => "ws",
+            Self::Tls => "tls",
         }
     }
 }

@@ -4,6 +4,7 @@ use std::hint::black_box;
 
 use lc_engine::bpf::{Instruction, Program};
 use lc_proto::sip::{self, NameAddr, Uri};
+use lc_proto::tls::{KeyLog, Session, Step};
 use lc_proto::users::{Backend, Patterns};
 use lc_proto::{hep, rtcp, rtp, sdp, websocket};
 use lc_wire::build::udp_frame;
@@ -56,6 +57,31 @@ fn walk(mut found: Option<Result<Ip<'_>, Refusal>>, mut left: usize) {
         left = ip.payload.len();
         let inside = udp::parse(ip.payload).ok().filter(|u| ip.protocol == 17 && tunnel::has_port(u));
         found = if let Some(u) = inside { tunnel::over_udp(&ip, &u) } else { tunnel::over_ip(&ip) };
+    }
+}
+
+/// A key log on the lines before an empty one, then records: a byte of direction and length, and so many bytes.
+pub fn tls(data: &[u8]) {
+    let at = data.windows(2).position(|w| w == b"\n\n").unwrap_or(0);
+    let (text, mut rest) = data.split_at(at);
+    let mut log = KeyLog::default();
+    log.add(text);
+    log.grows = text.len() % 2 == 1;
+    let (mut session, mut streams) = (Session::default(), [Vec::new(), Vec::new()]);
+    while let [choice, more @ ..] = rest {
+        let n = (usize::from(choice >> 1) * 8).min(more.len());
+        let side = usize::from(choice & 1);
+        streams[side].extend_from_slice(&more[..n]);
+        rest = &more[n..];
+        while let Step::Record(len, plain) = session.record(side, &streams[side], &log) {
+            assert!(len >= 5 && len <= streams[side].len() && plain.len() <= len);
+            streams[side].drain(..len);
+        }
+    }
+    if let Some(random) = session.random() {
+        let mut again = KeyLog::default();
+        again.add(log.text(random).as_bytes());
+        assert_eq!(again.get(random).filter(|_| log.get(random).is_some()), log.get(random));
     }
 }
 

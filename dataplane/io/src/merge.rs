@@ -99,6 +99,18 @@ impl Merged {
         self.inputs.iter().map(Input::position).sum()
     }
 
+    /// Whether any of them may hold secrets.
+    #[must_use]
+    pub fn may_have_secrets(&self) -> bool {
+        self.inputs.iter().any(Input::may_have_secrets)
+    }
+
+    /// TLS key logs that came since the last call.
+    #[inline]
+    pub fn take_secrets(&mut self) -> Option<Vec<u8>> {
+        self.inputs.iter_mut().find_map(Input::take_secrets)
+    }
+
     /// The damage of every damaged input.
     pub fn damages(&self) -> impl Iterator<Item = &Damage> {
         self.inputs.iter().filter_map(Input::damage)

@@ -9,5 +9,6 @@ pub mod rtcp;
 pub mod rtp;
 pub mod sdp;
 pub mod sip;
+pub mod tls;
 pub mod users;
 pub mod websocket;

@@ -2,6 +2,7 @@
 
 use lc_engine::follow::Follower;
 use lc_proto::rtcp::Damage;
+use lc_proto::tls;
 use lc_wire::Refusal;
 
 use crate::shared::Follow;
@@ -20,6 +21,7 @@ pub fn follow(f: &Follower, missed: u64) -> Follow {
         .extend(["size", "too_many", "truncated"].iter().zip(f.fragments_refused).map(|(r, n)| ("fragment", *r, n)));
     refusals.extend(f.calls.stats.refused.iter().map(|(r, n)| ("sip", *r, *n)));
     refusals.extend(Damage::ALL.iter().zip(f.calls.stats.rtcp_damaged).map(|(r, n)| ("rtcp", r.as_str(), n)));
+    refusals.extend(tls::Refusal::ALL.iter().zip(f.connections.secrets.refused).map(|(r, n)| ("tls", r.as_str(), n)));
     refusals.retain(|(_, _, n)| *n > 0);
     refusals.sort_unstable();
     Follow {

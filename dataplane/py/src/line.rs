@@ -16,6 +16,7 @@ use lc_io::af_packet::Ring;
 use lc_io::files::Input;
 use lc_io::merge::Merged;
 use lc_io::tap::VifHandle;
+use lc_proto::tls::KeyLog;
 use lc_proto::users::{Backend, Patterns};
 use lc_wire::LinkType;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
@@ -156,7 +157,7 @@ impl Line {
         spin_ns=0, batch=32, backpressure=true, tcp=None, tcp_buffers=None, deduplicate=false, files=vec![], vif=None,
         records=None, show_dtmf=false, sip_bytes=false, rtcp=false, jitter_buffer_ns=60_000_000, g711_plc=true,
         rtp_heuristic=false,
-        metrics=false, trunks=vec![], call_files=None, rtp_snap=None))]
+        metrics=false, trunks=vec![], call_files=None, rtp_snap=None, keylog=None))]
     #[allow(clippy::too_many_arguments)] // keyword arguments: one description
     fn new(
         py: Python<'_>,
@@ -192,6 +193,7 @@ impl Line {
         trunks: Vec<(String, Vec<String>)>,
         call_files: Option<Py<CallFilesSink>>,
         rtp_snap: Option<usize>,
+        keylog: Option<Vec<u8>>,
     ) -> PyResult<Self> {
         if inputs.is_empty() == live.is_empty() {
             return Err(value("a line reads files, or captures from interfaces"));
@@ -214,6 +216,11 @@ impl Line {
             },
             rtcp,
             guesses: rtp_heuristic,
+            keys: {
+                let mut keys = KeyLog::default();
+                keys.add(&keylog.unwrap_or_default());
+                keys
+            },
             measure: Measure { buffer: jitter_buffer_ns as f32 / 1e9, plc: g711_plc },
             metrics,
             trunks: Trunks::new(&trunks).map_err(value)?,

@@ -116,6 +116,7 @@ impl Worker {
                         f.hold.begin(f.n);
                         f.follower.frame(&mut f.hold, &p, f.n);
                         let out = &mut self.out;
+                        out.disclose(&mut f.follower);
                         out.hear(&mut f.follower);
                         f.hold.end(&p, |p, of| out.emit(p, of));
                         self.out.tell(&mut f.follower);

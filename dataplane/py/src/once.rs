@@ -10,7 +10,8 @@ impl Worker {
     pub(crate) fn reads_once(&self) -> bool {
         let spec = &self.spec;
         let frames = !self.out.sinks.is_empty() || spec.records == Records::Packet || spec.count > 0 || spec.loops != 1;
-        spec.inputs.is_regular() && spec.sources == 1 && spec.selection.every_call() && !frames
+        let keys_come = spec.inputs.may_have_secrets(); // perhaps behind the packets that they are for
+        spec.inputs.is_regular() && !keys_come && spec.sources == 1 && spec.selection.every_call() && !frames
     }
 
     /// Follows the file; frames are held until its end, and counted then.

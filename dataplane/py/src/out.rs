@@ -148,6 +148,20 @@ impl Out {
         self.shared.tell(records.drain(..).map(Told::Record));
     }
 
+    /// A TLS key log for what goes out from now on.
+    #[cold]
+    pub fn secrets(&mut self, text: &str) {
+        self.sinks.iter_mut().for_each(|s| s.secrets(text));
+    }
+
+    /// Gives out the secrets of connections that were selected.
+    #[inline]
+    pub fn disclose(&mut self, follower: &mut Follower) {
+        if !follower.connections.secrets.disclosed.is_empty() {
+            std::mem::take(&mut follower.connections.secrets.disclosed).iter().for_each(|text| self.secrets(text));
+        }
+    }
+
     /// Whether the end was asked for, or `--count` is reached.
     pub fn ends(&self) -> bool {
         self.left == Some(0) || self.shared.stop.is_set() || self.shared.drains()

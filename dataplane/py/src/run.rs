@@ -21,6 +21,7 @@ use lc_engine::trunks::Trunks;
 use lc_io::af_packet::Ring;
 use lc_io::clock;
 use lc_io::merge::Merged;
+use lc_proto::tls::KeyLog;
 use lc_wire::{LinkType, Packet};
 
 use crate::levels::follow;
@@ -74,6 +75,8 @@ pub struct Spec {
     pub records: Records,
     /// Whether reports of RTCP are records, too.
     pub rtcp: bool,
+    /// Secrets of TLS connections.
+    pub keys: KeyLog,
     /// How streams are measured.
     pub measure: Measure,
     /// Whether RTP without signalling is looked for.
@@ -316,6 +319,18 @@ impl Worker {
         }
     }
 
+    /// Takes up the keys that the input brought; whether there were any.
+    #[inline]
+    pub(crate) fn learn(&mut self, follower: &mut Follower) -> bool {
+        let mut any = false;
+        while let Some(text) = self.spec.inputs.take_secrets() {
+            any |= self.spec.keys.add(&text) > 0;
+            follower.connections.secrets.log.add(&text);
+            follower.connections.secrets.log.grows = !self.spec.inputs.is_regular();
+        }
+        any
+    }
+
     /// One pass over a pipe: undecided frames are held.
     fn holding(&mut self) {
         let selection = std::mem::take(&mut self.spec.selection);
@@ -346,12 +361,14 @@ impl Worker {
                     hold.begin(n);
                     follower.frame(&mut hold, &p, n);
                     let out = &mut self.out;
+                    out.disclose(&mut follower);
                     out.hear(&mut follower);
                     hold.end(&p, |p, of| out.emit(p, of));
                     self.out.tell(&mut follower);
                 }
             }
             n += 1;
+            self.learn(&mut follower);
             if n % BATCH == 0 {
                 self.account(&mut hold);
                 self.out.pass(follower.now());
@@ -359,8 +376,10 @@ impl Worker {
                 self.levels(&follower, hold.missed);
             }
         }
+        self.learn(&mut follower);
         follower.finish(&mut hold);
         let out = &mut self.out;
+        out.disclose(&mut follower);
         out.hear(&mut follower);
         hold.finish(|p, of| out.emit(p, of));
         self.out.tell(&mut follower);
@@ -385,6 +404,7 @@ impl Worker {
         follower.calls.tells_rtcp = records && self.spec.rtcp;
         follower.calls.media.guesses = self.spec.guesses;
         follower.connections.limits = self.spec.limits;
+        follower.connections.secrets.log = self.spec.keys.clone();
         follower.connections.pool = Pool::new(self.spec.pool.0, self.spec.pool.1);
         follower.calls.news = self.out.files_of_calls().map(|_| Vec::new());
         follower.calls.set_trunks(self.spec.trunks.clone());

@@ -106,6 +106,13 @@ impl Sink {
         }
     }
 
+    /// Takes a TLS key log for packets to come; an interface has no place for it.
+    pub fn secrets(&mut self, text: &str) {
+        if let Self::File { writer, .. } = self {
+            writer.secrets(text);
+        }
+    }
+
     /// Hands over what an interface has gathered. A file keeps its block.
     pub fn hand_on(&mut self) {
         if let Self::Vif { tap: Some(tap), .. } = self {

@@ -3,6 +3,7 @@
 use lc_engine::follow::Follower;
 use lc_engine::frames::{Bitmap, FrameNo};
 use lc_engine::owners::{OwnedMarks, OwnerMap};
+use lc_engine::select::Selection;
 use lc_engine::verdict::{Decided, Marks, Verdicts};
 
 use crate::run::{gate, Gate, Records, Worker, BATCH};
@@ -11,23 +12,23 @@ impl Worker {
     /// Pass 1 decides, pass 2 emits.
     pub(crate) fn twice(&mut self) {
         let selection = std::mem::take(&mut self.spec.selection);
-        let mut follower = self.follower(selection, false, None);
-        let (marks, owners) = if self.out.asks_owners() {
-            let mut marks = OwnedMarks::default();
-            self.decide(&mut follower, &mut marks);
-            marks.into_parts()
-        } else {
-            let mut marks = Marks::default();
-            self.decide(&mut follower, &mut marks);
-            (marks.0, OwnerMap::default())
-        };
+        let (mut follower, mut marks, mut owners, late) = self.first(selection);
+        if late && !self.shared.stop.is_set() {
+            // keys stand behind the packets that they are for: once more, with all of them
+            if !self.again(0) {
+                return;
+            }
+            (follower, marks, owners, _) = self.first(follower.calls.into_chosen().0);
+        }
         if self.shared.stop.is_set() {
             return;
         }
         self.levels(&follower, 0);
         self.out.found(&follower.calls.news.take().unwrap_or_default(), &owners);
+        let secrets = std::mem::take(&mut follower.connections.secrets.disclosed);
         let (mut selection, chosen) = follower.calls.into_chosen();
         self.delay();
+        secrets.iter().for_each(|text| self.out.secrets(text));
         let mut chosen = Some(chosen);
         for round in self.loops() {
             if !self.again(round) {
@@ -48,9 +49,23 @@ impl Worker {
         }
     }
 
-    /// Follows all frames of the input, until the end is asked for.
-    fn decide(&mut self, follower: &mut Follower, marks: &mut impl Verdicts) {
-        let mut n: FrameNo = 0;
+    /// The first pass: what it found, and whether keys came after packets.
+    fn first(&mut self, selection: Selection) -> (Follower, Bitmap, OwnerMap, bool) {
+        let mut follower = self.follower(selection, false, None);
+        if self.out.asks_owners() {
+            let mut marks = OwnedMarks::default();
+            let late = self.decide(&mut follower, &mut marks);
+            let (marks, owners) = marks.into_parts();
+            return (follower, marks, owners, late);
+        }
+        let mut marks = Marks::default();
+        let late = self.decide(&mut follower, &mut marks);
+        (follower, marks.0, OwnerMap::default(), late)
+    }
+
+    /// Follows all frames of the input, until the end is asked for; whether keys came after packets.
+    fn decide(&mut self, follower: &mut Follower, marks: &mut impl Verdicts) -> bool {
+        let (mut n, mut late): (FrameNo, bool) = (0, false);
         while let Some(p) = self.spec.inputs.next() {
             if let Gate::Pass = gate(&self.spec.filters, &p) {
                 follower.frame(marks, &p, n);
@@ -59,14 +74,17 @@ impl Worker {
             if n % BATCH == 0 {
                 self.batch(1, 2);
                 if self.shared.stop.is_set() {
-                    return;
+                    return false;
                 }
                 if n % (BATCH * 256) == 0 {
                     self.levels(follower, 0);
                 }
             }
+            late |= self.learn(follower) && n > 1;
         }
+        late |= self.learn(follower) && n > 1;
         follower.finish(marks);
+        late
     }
 
     fn emit_marked(&mut self, marks: &Bitmap, owners: &OwnerMap, mut teller: Option<&mut Follower>) {

@@ -20,7 +20,8 @@ class Capture(Section):
     read_file: Annotated[
         Items,
         Option(
-            "capture file to read; repeatable, merged by time; - is standard input (pcap, pcapng, snoop; gzip, zstd too)",
+            "capture file to read; repeatable, merged by time; - is standard input (pcap, pcapng, snoop; gzip, "
+            "zstd too)",
             ("--read-file", "-r"),
             unit="file",
         ),

@@ -28,6 +28,15 @@ class Voip(Section):
         Items,
         Option("keep the call with this Call-ID; repeatable", ("--call-id",), unit="Call-ID", hot=True),
     ] = ()
+    keylog: Annotated[
+        str,
+        Option(
+            "read SIP over TLS 1.2 and 1.3 with the secrets of this file, as SSLKEYLOGFILE has them; those of a pcapng "
+            "input are used without it",
+            ("--keylog",),
+            unit="file",
+        ),
+    ] = ""
     tcp_performance_mode: Annotated[
         Literal["balanced", "throughput", "latency", "memory"],
         Option(

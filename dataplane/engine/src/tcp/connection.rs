@@ -3,6 +3,7 @@
 use lc_proto::sip::Framer;
 use lc_wire::tcp::{Tcp, ACK, FIN, RST, SYN};
 
+use super::secured::Secured;
 use crate::calls::{Calls, Owner};
 use crate::frames::{FrameNo, Waiting};
 use crate::half::Half;
@@ -24,6 +25,7 @@ pub(super) enum Mode {
     Unknown,
     Sip,
     WebSocket,
+    Tls,
     Other,
 }
 
@@ -58,6 +60,8 @@ pub(super) struct Connection {
     pub(super) closed: bool,
     /// Which side's SYN waits for the last part of the handshake.
     pub(super) opener: Option<usize>,
+    /// The inside of a connection of TLS.
+    pub(super) tls: Option<Box<Secured>>,
     /// Its part in the levels of the table.
     pub(super) levels: [usize; 5],
 }
@@ -81,6 +85,7 @@ impl Connection {
             last: now,
             closed: false,
             opener: None,
+            tls: None,
             levels: [0; 5],
         }
     }
@@ -118,6 +123,7 @@ impl Connection {
         edge: bool,
         now: u64,
     ) {
+        let edge = edge || self.mode == Mode::Tls; // one record cannot be read without the others
         if edge && calls.news.is_some() {
             self.edge(frame);
         }
@@ -195,10 +201,11 @@ impl Connection {
 
     /// Its part in [`Connections::levels`].
     pub(super) fn weigh(&self) -> [usize; 5] {
-        let sip = matches!(self.mode, Mode::Sip | Mode::WebSocket);
+        let sip = matches!(self.mode, Mode::Sip | Mode::WebSocket | Mode::Tls);
         let held: usize = self.halves.iter().map(Half::held).sum();
         let parts: usize = self.parts.iter().map(|p| p.payload.capacity()).sum();
-        let memory = parts + self.halves.iter().map(Half::weight).sum::<usize>();
+        let memory =
+            parts + self.tls.as_ref().map_or(0, |s| s.heap()) + self.halves.iter().map(Half::weight).sum::<usize>();
         [usize::from(sip), usize::from(!sip), held, memory, usize::from(held > 0)]
     }
 
@@ -209,6 +216,7 @@ impl Connection {
         }
         self.clear(v, pool);
         *self.halves = <[Half; 2]>::default();
+        self.tls = None;
     }
 
     pub(super) fn clear(&mut self, v: &mut impl Verdicts, pool: &mut Pool) {

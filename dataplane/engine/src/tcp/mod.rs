@@ -6,6 +6,7 @@
 
 mod connection;
 mod reading;
+mod secured;
 
 use std::collections::VecDeque;
 
@@ -23,6 +24,7 @@ use crate::verdict::Verdicts;
 
 use connection::{Connection, Mode};
 use reading::Work;
+pub use secured::Secrets;
 
 const SECOND: u64 = 1_000_000_000;
 /// Connections at once.
@@ -93,6 +95,8 @@ pub struct Connections {
     pub shared: u64,
     /// Buffers for what comes too early.
     pub pool: Pool,
+    /// Of connections of TLS.
+    pub secrets: Secrets,
     /// How often memory was given back.
     pub trims: u64,
 }
@@ -215,12 +219,16 @@ impl Connections {
             }
         }
         let (shared, evicted, pool) = (&mut self.shared, &mut self.evicted, &mut self.pool);
-        let mut work = Work { v, calls, conn, at, shared, evicted, pool };
+        let mut work = Work { v, calls, conn, at, shared, evicted, pool, secrets: &mut self.secrets };
         work.read(c, side, false);
+        if c.mode == Mode::Tls {
+            work.read(c, 1 - side, false); // what waited for this side's hello
+        }
         work.catch_up(c, false);
         if c.mode == Mode::Other {
             c.forget(v, &mut self.pool);
         }
+        c.disclose(1, &mut self.shared, &mut self.secrets);
         self.settle(v, calls);
         self.weigh(conn);
         if self.levels[4] > self.limits.buffers {
@@ -240,6 +248,7 @@ impl Connections {
                     c.selected += 1;
                     c.flush(v, calls);
                     c.own_edges(v, calls, call);
+                    c.disclose(0, &mut self.shared, &mut self.secrets);
                 }
             }
         }
@@ -312,7 +321,8 @@ impl Connections {
         let key = FlowKey { context: a.context, src: a.addr, dst: b.addr, sport: a.port, dport: b.port };
         let at = Place { key, frames: &[], now, source: 0 };
         let (shared, evicted, pool) = (&mut self.shared, &mut self.evicted, &mut self.pool);
-        Work { v, calls, conn, at, shared, evicted, pool }.catch_up(c, all);
+        Work { v, calls, conn, at, shared, evicted, pool, secrets: &mut self.secrets }.catch_up(c, all);
+        c.disclose(0, &mut self.shared, &mut self.secrets);
         self.weigh(conn);
     }
 

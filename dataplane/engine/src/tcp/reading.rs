@@ -4,6 +4,7 @@ use lc_proto::sip::{self, Framer, Framing};
 use lc_proto::websocket;
 
 use super::connection::{Connection, Mode, Parts};
+use super::secured::Secrets;
 use super::Place;
 use crate::calls::{Arrived, Calls, Owner};
 use crate::defrag::FrameId;
@@ -25,16 +26,17 @@ pub(super) struct Work<'a, V: Verdicts> {
     pub(super) shared: &'a mut u64,
     pub(super) evicted: &'a mut [u64; 4],
     pub(super) pool: &'a mut Pool,
+    pub(super) secrets: &'a mut Secrets,
 }
 
 impl<V: Verdicts> Work<'_, V> {
     /// Consumes all that is complete.
     pub(super) fn read(&mut self, c: &mut Connection, side: usize, at_end: bool) {
         while c.mode != Mode::Other && c.halves[side].pending().len() > c.parts[side].read {
-            let more = if c.mode == Mode::WebSocket && c.upgraded[side] {
-                self.websocket(c, side)
-            } else {
-                self.sip(c, side, at_end)
+            let more = match c.mode {
+                Mode::Tls => self.tls(c, side),
+                Mode::WebSocket if c.upgraded[side] => self.websocket(c, side),
+                _ => self.sip(c, side, at_end),
             };
             if !more {
                 break;
@@ -48,6 +50,11 @@ impl<V: Verdicts> Work<'_, V> {
     }
 
     fn sip(&mut self, c: &mut Connection, side: usize, at_end: bool) -> bool {
+        match self.secures(c, side) {
+            Some(true) => return true,
+            None if !at_end => return false,
+            _ => {}
+        }
         let half = &c.halves[side];
         match c.framers[side].frame(half.pending(), at_end) {
             Framing::NeedMore => false,
@@ -129,7 +136,7 @@ impl<V: Verdicts> Work<'_, V> {
         true
     }
 
-    fn message(
+    pub(super) fn message(
         &mut self,
         c: &mut Connection,
         side: usize,
@@ -163,7 +170,7 @@ impl<V: Verdicts> Work<'_, V> {
         owner
     }
 
-    fn consume(&mut self, c: &mut Connection, side: usize, len: usize, owner: Owner) {
+    pub(super) fn consume(&mut self, c: &mut Connection, side: usize, len: usize, owner: Owner) {
         c.framers[side] = Framer::default();
         c.parts[side] = Parts::default();
         let selected = match owner {
@@ -186,6 +193,7 @@ impl<V: Verdicts> Work<'_, V> {
             while c.mode != Mode::Other && c.halves[side].gives_up(self.at.now, all) {
                 self.evicted[2] += 1;
                 self.broken(c, side);
+                c.deafen(side);
                 c.halves[side].skip_hole(self.at.now, self.pool).iter().for_each(|s| self.v.unblock(s.id.frame));
                 self.read(c, side, false);
             }
@@ -205,7 +213,8 @@ impl<V: Verdicts> Work<'_, V> {
         let bytes = c.halves[side].pending().to_vec();
         let frames = c.halves[side].carriers(len);
         let readable = c.mode == Mode::Sip && sip::starts(&bytes);
-        let owner = if readable { self.message(c, side, &bytes, &frames, Transport::Tcp) } else { Owner::None };
+        let unread = if c.mode == Mode::Tls { Owner::Connection } else { Owner::None };
+        let owner = if readable { self.message(c, side, &bytes, &frames, Transport::Tcp) } else { unread };
         self.consume(c, side, len, owner);
     }
 }

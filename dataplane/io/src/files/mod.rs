@@ -298,6 +298,20 @@ impl Input {
         }
     }
 
+    /// Whether it may hold secrets to decrypt with: a pcapng file, or a pipe that has not begun.
+    #[must_use]
+    pub fn may_have_secrets(&self) -> bool {
+        matches!(self.format, Format::Pcapng(_) | Format::Awaited)
+    }
+
+    /// TLS key logs of the blocks passed since the last call.
+    pub fn take_secrets(&mut self) -> Option<Vec<u8>> {
+        match &mut self.format {
+            Format::Pcapng(p) if !p.secrets.is_empty() => Some(std::mem::take(&mut p.secrets)),
+            _ => None,
+        }
+    }
+
     /// Why it ended before its end; one line when displayed.
     #[must_use]
     pub fn damage(&self) -> Option<&Damage> {

@@ -18,6 +18,10 @@ const PACKET: u32 = 2;
 const SIMPLE: u32 = 3;
 /// Enhanced packet block.
 const ENHANCED: u32 = 6;
+/// Decryption secrets block.
+const SECRETS: u32 = 10;
+/// Secrets type: a TLS key log.
+const TLS_KEY_LOG: u32 = 0x544c_534b;
 /// Type, length, and the length again at the end: bytes.
 const FRAME: usize = 12;
 /// The longest block that is believed, bytes; a longer one of an unknown type is passed over.
@@ -40,6 +44,8 @@ pub(super) struct Pcapng {
     interfaces: Vec<Interface>,
     /// Time of the last packet: what a simple packet block, which has none, gets.
     last: u64,
+    /// TLS key logs that were not taken yet.
+    pub secrets: Vec<u8>,
 }
 
 #[inline]
@@ -108,6 +114,7 @@ impl Pcapng {
         match kind {
             SECTION => self.section(buffer),
             INTERFACE => self.interface(buffer),
+            SECRETS => self.decryption(buffer),
             _ => self.pass(buffer),
         }
     }
@@ -221,6 +228,23 @@ impl Pcapng {
             interface.clock.apply(option.map_err(|()| Box::new(DamageKind::Options))?, self.swapped);
         }
         self.interfaces.push(interface);
+        buffer.consume(whole);
+        Ok(())
+    }
+
+    /// Secrets of TLS are kept for whoever decrypts; others are passed over.
+    fn decryption(&mut self, buffer: &mut Buffer) -> Result<(), Ended> {
+        let whole = self.block(buffer, 8)?;
+        let block = &buffer.bytes()[..whole - 4];
+        let (kind, len) = (word(block, 8, self.swapped), word(block, 12, self.swapped));
+        let data = block[16..].get(..len as usize).ok_or_else(|| {
+            let room = (block.len() - 16) as u32;
+            Box::new(DamageKind::CapturedLength(len, room))
+        })?;
+        if kind == TLS_KEY_LOG && self.secrets.len() + data.len() < MAX_BLOCK as usize {
+            self.secrets.extend_from_slice(data);
+            self.secrets.push(b'\n');
+        }
         buffer.consume(whole);
         Ok(())
     }

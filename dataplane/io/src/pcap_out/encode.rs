@@ -93,6 +93,17 @@ pub(super) fn interface(out: &mut Vec<u8>, link: LinkType, name: &str) {
     });
 }
 
+/// Appends a decryption secrets block with a TLS key log.
+pub(super) fn secrets(out: &mut Vec<u8>, text: &str) {
+    let mut fixed = [0; 8];
+    fixed[0..4].copy_from_slice(&0x544c_534b_u32.to_le_bytes());
+    fixed[4..8].copy_from_slice(&(text.len() as u32).to_le_bytes());
+    block(out, 10, &fixed, |out| {
+        out.extend_from_slice(text.as_bytes());
+        pad(out, text.len());
+    });
+}
+
 /// Appends an enhanced packet block.
 #[inline]
 pub(super) fn enhanced(out: &mut Vec<u8>, interface: u32, packet: &Packet<'_>) {

@@ -16,11 +16,16 @@ pub(crate) struct Layout {
     interfaces: Vec<(u16, LinkType)>,
     /// Time of the last packet.
     last: u64,
+    /// pcapng: key logs, for the next file too.
+    secrets: String,
 }
+
+/// Key logs that are kept for the next file, bytes.
+const MAX_SECRETS: usize = 16 << 20;
 
 impl Layout {
     pub fn new(config: impl Into<Arc<Config>>) -> Self {
-        Self { config: config.into(), link: None, interfaces: Vec::new(), last: 0 }
+        Self { config: config.into(), link: None, interfaces: Vec::new(), last: 0, secrets: String::new() }
     }
 
     pub fn name(&self) -> &str {
@@ -33,6 +38,22 @@ impl Layout {
         self.interfaces.clear();
         if self.config.format == Format::Pcapng {
             encode::section(out, &self.config.comment);
+            if !self.secrets.is_empty() {
+                encode::secrets(out, &self.secrets);
+            }
+        }
+    }
+
+    /// A TLS key log for packets to come, where the format can hold it; `now` if a file is open.
+    pub fn secrets(&mut self, out: &mut Vec<u8>, text: &str, now: bool) {
+        if self.config.format != Format::Pcapng {
+            return;
+        }
+        if now {
+            encode::secrets(out, text);
+        }
+        if self.secrets.len() + text.len() <= MAX_SECRETS {
+            self.secrets.push_str(text);
         }
     }
 

@@ -152,6 +152,12 @@ impl PcapWriter {
         self.flush()
     }
 
+    /// Takes a TLS key log for packets to come; only pcapng can hold it.
+    pub fn secrets(&mut self, text: &str) {
+        let now = self.output.is_some() && self.refusing.is_none();
+        self.layout.secrets(&mut self.buffer, text, now);
+    }
+
     /// Counts one packet that cannot be written.
     fn lose(&mut self) {
         self.counters.dropped.add(self.refusing.unwrap_or(DropReason::Error), 1);
