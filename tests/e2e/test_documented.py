@@ -18,6 +18,7 @@ FOREIGN = {
     "--daq": "snort",
     "--device": "podman",
     "--immediate-mode": "tcpdump",
+    "--secret": "buildah bud",
     "--strict": "mypy",
     "--value": "systemctl show",
 }
