@@ -12,6 +12,7 @@ version=$(sed -n 's/^version = "\(.*\)"/\1/p' dataplane/Cargo.toml | head -n 1)
 [ -n "$version" ] || { echo "container/build.sh: dataplane/Cargo.toml names no version" >&2; exit 1; }
 for name in lippycat-helper lippycatd; do
     ${BUILDER:-buildah} bud --format oci --layers --timestamp "$epoch" --target "$name" \
+        --build-arg REVISION="$revision" \
         --label org.opencontainers.image.version="$version" --label org.opencontainers.image.revision="$revision" "$@" \
         --tag "${IMAGE_PREFIX:-localhost/}$name:$version" --file container/Containerfile .
 done
