@@ -55,7 +55,7 @@ CASES = [
     (USAGE, "sniff -r FILE -i eth0", "--interface does nothing with --read-file"),
     (USAGE, "sniff -r FILE --promiscuous", "--promiscuous does nothing with --read-file"),
     (USAGE, "sniff voip -r FILE --tcp-max-goroutines=4", "--tcp-max-workers does nothing with --read-file"),
-    (USAGE, "sniff voip -r FILE --per-call-pcap /tmp", "--per-call-pcap: this version does not have"),
+    (USAGE, "sniff voip -r FILE --linked", "--linked: this version does not have"),
     (USAGE, "hunt --processor x:1", "hunt: this version does not have"),
     (USAGE, "debug sandbox --role root", "is not one of"),
     # names of files
